@@ -1,0 +1,766 @@
+"""What the three scripts share, in reading order: the data, the network, the lazy ball, the two attacks,
+the two training loops, the results file, the command line. Nothing here reads the command line or writes a
+file unless a script asks it to.
+
+The paper is "Adversarial Robustness is at Odds with Lazy Training" (Wang, Ullah, Mianjy and Arora, NeurIPS
+2022); sections, definitions and theorems named below are its own. Shapes: n examples, d = size * size pixels.
+"""
+
+import argparse
+import contextlib
+import csv
+import io
+import itertools
+import math
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from filelock import FileLock
+from torch import nn
+from torchvision.datasets import MNIST
+from torchvision.datasets.utils import check_integrity
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import resize
+from tqdm import tqdm
+
+DATA_DIR = Path(__file__).resolve().parent / "data"
+FLOAT32_EPS = torch.finfo(torch.float32).eps
+
+
+class RunError(Exception):
+    """A run that cannot start or go on, in one line for the user; scripts end with exit code 1."""
+
+
+# ---------------------------------------------------------------------------------------------------- data
+
+UNPACKED_MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+
+
+class Digits(NamedTuple):
+    """Two digits of MNIST: x of shape (n, d), y of shape (n,) with -1 for num1 and +1 for num2."""
+
+    train_x: torch.Tensor
+    train_y: torch.Tensor
+    test_x: torch.Tensor
+    test_y: torch.Tensor
+
+
+def load_digits(num1, num2, size, data_dir=DATA_DIR, normalize=False, seed=None, device="cpu"):
+    """The `Digits` num1 and num2 of MNIST, downsampled to size x size (Section 5, "Datasets").
+
+    Downsampling is bilinear WITHOUT antialiasing, as the paper's was; pixels lie in [0, 1]. With normalize,
+    every image is scaled to ||x|| = 1 (Section 5.2); an image that downsampling left all zero has no direction
+    and stays zero: f is 0 there without bias, and it counts as misclassified. With a seed, the training
+    examples are shuffled once, the order in which every epoch then takes them.
+
+    Raises RunError where MNIST's files are missing or corrupt and cannot be downloaded.
+    """
+    unpack_mnist(data_dir)
+    train_x, train_y = _two_digits(MNIST(data_dir, train=True), num1, num2, size, normalize)
+    test_x, test_y = _two_digits(MNIST(data_dir, train=False), num1, num2, size, normalize)
+    if seed is not None:
+        order = torch.randperm(len(train_y), generator=torch.Generator().manual_seed(seed))
+        train_x, train_y = train_x[order], train_y[order]
+    return Digits(*(tensor.to(device) for tensor in (train_x, train_y, test_x, test_y)))
+
+
+def _two_digits(mnist, num1, num2, size, normalize):
+    chosen = (mnist.targets == num1) | (mnist.targets == num2)
+    images = mnist.data[chosen].unsqueeze(1).float() / 255
+    x = resize(images, [size, size], InterpolationMode.BILINEAR, antialias=False).flatten(1)
+    y = torch.where(mnist.targets[chosen] == num2, 1.0, -1.0)
+    return (F.normalize(x, dim=1) if normalize else x), y
+
+
+def unpack_mnist(data_dir):
+    """Leave MNIST's four unpacked files in data_dir/MNIST/raw, from the .gz files there or downloaded.
+
+    Files that are whole are not touched, so a read-only folder serves. Unpacking holds a lock, and half-unpacked
+    files of an interrupted run are unpacked again. Raises RunError.
+    """
+    raw = Path(data_dir) / "MNIST" / "raw"
+
+    def damaged():
+        return [raw / name for name, md5 in UNPACKED_MD5.items() if not check_integrity(raw / name, md5)]
+
+    if not damaged():
+        return
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        with FileLock(raw / "unpacking.lock"), contextlib.redirect_stdout(io.StringIO()):
+            for path in damaged():
+                path.unlink(missing_ok=True)
+            MNIST(data_dir, download=True)
+    except (OSError, EOFError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"cannot unpack or download MNIST in {raw} ({reason}); put the four official .gz files there")
+
+
+# ------------------------------------------------------------------------------------------------- network
+
+
+class TwoLayerNet(nn.Module):
+    """f(x; a, W) = m^(-1/2) sum_s a_s relu(w_s . x), a two-layer ReLU network with a fixed top (Section 2.1).
+
+    W0 and a are drawn as Definition 2.1 says, w_{s,0} ~ N(0, I_d) and a_s uniform on {-1, +1}, on the CPU from
+    the seed, so that every device starts alike.
+
+    With bias=True it is the network of the authors' scripts, m^(-1/2) (sum_s a_s relu(w_s . x + b_s) + c) with
+    b ~ N(0, I_m) and a fixed c uniform on {-1, +1}. The bias b is then one more column of W and W0: trained,
+    counted in the deviation, projected and saved with them. It is no part of the input x.
+
+    Attributes: W (width, d or d + 1) the only parameter; W0 of the same shape; a (width,).
+    """
+
+    def __init__(self, d, width, seed=0, bias=False):
+        super().__init__()
+        self.d, self.width, self.bias = d, width, bias
+        generator = torch.Generator().manual_seed(seed)
+        W0 = torch.randn(width, d, generator=generator)
+        a = torch.randint(2, (width,), generator=generator) * 2.0 - 1.0
+        output_bias = torch.zeros(())
+        if bias:
+            W0 = torch.cat([W0, torch.randn(width, 1, generator=generator)], dim=1)
+            output_bias = torch.randint(2, (), generator=generator) * 2.0 - 1.0
+        self.W = nn.Parameter(W0.clone())
+        self.register_buffer("W0", W0)
+        self.register_buffer("a", a)
+        self.register_buffer("output_bias", output_bias, persistent=bias)
+
+    def forward(self, x):
+        """Logits (n, 2) of the classes num1 and num2 for images or rows x, as attack libraries expect them.
+
+        They are -f/2 and f/2: their cross-entropy is the logistic loss log(1 + exp(-y f)) and their argmax the
+        sign of f.
+        """
+        f = self.f(x.flatten(1))
+        return torch.stack([-f / 2, f / 2], dim=1)
+
+    def f(self, x):
+        """f(x; a, W) of shape (n,) for x of shape (n, d); works under autograd."""
+        return (torch.relu(self.weighted_input(x) @ self.W.T) @ self.a + self.output_bias) / math.sqrt(self.width)
+
+    def weighted_input(self, x):
+        """What W's columns multiply: x itself, or x with a one appended where the last column is the bias."""
+        return torch.cat([x, x.new_ones(len(x), 1)], dim=1) if self.bias else x
+
+    def signed_weights(self):
+        """Rows a_s w_s: those of the active neurons add up to sqrt(m) times the input gradient."""
+        return self.a[:, None] * self.W
+
+    @torch.no_grad()
+    def value_and_input_gradient(self, x, signed_weights=None):
+        """f (n,) and its gradient in x (n, d), in closed form: two matrix products and one mask.
+
+        relu(z) = 1[z > 0] z, so f comes out of the gradient's own product: f = (gradient . x + constants). Callers
+        that ask often pass `signed_weights()` once.
+        """
+        signed_weights = self.signed_weights() if signed_weights is None else signed_weights
+        x = self.weighted_input(x)
+        active = (x @ self.W.T).gt_(0)
+        gradient = active @ signed_weights
+        f = (gradient * x).sum(dim=1) + self.output_bias
+        return f / math.sqrt(self.width), gradient[:, : self.d] / math.sqrt(self.width)
+
+    @torch.no_grad()
+    def loss_and_factored_gradient(self, x, y):
+        """The mean logistic loss of (x, y), and its gradient in W as a product that is never formed.
+
+        Returns (loss, longest, hidden (n, width), inputs (n, d)). The gradient is hidden.T @ inputs, so that an
+        SGD step is `W.addmm_(hidden.T, inputs, alpha=-lr)`, without a second tensor of W's size; none of its
+        rows is longer than longest, since hidden holds only +-1 and 0. Raises RunError where loss or gradient is
+        NaN or infinite.
+        """
+        x = self.weighted_input(x)
+        z = x @ self.W.T
+        f = (torch.relu(z) @ self.a + self.output_bias) / math.sqrt(self.width)
+        margin = y * f
+        slope = torch.sigmoid(-margin) * (-y / (len(y) * math.sqrt(self.width)))
+        inputs = x * slope[:, None]
+        measures = torch.stack([F.softplus(-margin).mean(), torch.linalg.vector_norm(inputs, dim=1).sum()])
+        loss, longest = map(_finite, measures.tolist())
+        return loss, longest, z.gt_(0).mul_(self.a), inputs
+
+    # The lazy ball (Definition 2.1)
+
+    @torch.no_grad()
+    def deviation(self):
+        """||W - W0||_{2,inf} = max_s ||w_s - w_{s,0}||, a scalar tensor (Section 2, "Notation")."""
+        blocks = zip(self.W.split(8192), self.W0.split(8192))
+        return torch.stack([torch.linalg.vector_norm(w - w0, dim=1).max() for w, w0 in blocks]).max()
+
+    @torch.no_grad()
+    def project(self, V):
+        """Project W in place onto the lazy ball B_{2,inf}(W0, V) (Section 5.2); return the deviation it had before.
+
+        Rows inside stay as they are, bit for bit; a row outside moves to the sphere along its difference. It is
+        aimed a rounding error of float32 below V, so that it lies inside when looked at again.
+        """
+        difference = self.W - self.W0
+        distance = torch.linalg.vector_norm(difference, dim=1)
+        outside = (distance > V).nonzero().squeeze(1)
+        w0 = self.W0[outside]
+        radius = (V - FLOAT32_EPS * (torch.linalg.vector_norm(w0, dim=1) + V)).clamp_min(0)
+        self.W[outside] = w0 + difference[outside] * (radius / distance[outside])[:, None]
+        return distance.max()
+
+    def rounding(self, V):
+        """How far rounding to float32 can move a row of W in one update, at most, while W lies in B_{2,inf}(W0, V)."""
+        return FLOAT32_EPS * (torch.linalg.vector_norm(self.W0, dim=1).max().item() + V)
+
+
+def in_chunks(width, *tensors):
+    """Split tensors of equal length n into chunks of examples, to bound the memory of n x width intermediates.
+
+    A million activations stay close to the caches; fewer than 64 examples would spend the time on reading W.
+    """
+    return zip(*(tensor.split(max(64, 2**20 // width)) for tensor in tensors))
+
+
+@torch.no_grad()
+def mean_loss(net, x, y):
+    """The mean logistic loss log(1 + exp(-y f)) over all n examples, a float. Raises RunError if not finite."""
+    losses = [F.softplus(-part_y * net.f(part_x)) for part_x, part_y in in_chunks(net.width, x, y)]
+    return _finite(torch.cat(losses).double().mean().item())
+
+
+@torch.no_grad()
+def accuracy(net, x, y):
+    """The share of the n examples with y f > 0, a float: f = 0 is an error, as in Section 2.1."""
+    right = [part_y * net.f(part_x) > 0 for part_x, part_y in in_chunks(net.width, x, y)]
+    return torch.cat(right).double().mean().item()
+
+
+def _finite(value):
+    if not math.isfinite(value):
+        raise RunError(f"training diverged, the loss or W became {value}: no row is written (try a smaller --lr)")
+    return value
+
+
+# ---------------------------------------------------------------------------- attack 1: the smallest single step
+
+
+class SmallestStep(NamedTuple):
+    """The smallest single step that flips f's sign, example by example: float64 tensors of shape (n,).
+
+    f: f(x).  grad_norm: ||grad f(x)||.  eta: the step with delta = eta grad f(x), signed (it is negative where
+    f > 0).  delta_norm: ||delta||.  flips: False where no step along the ray flips the sign, or f(x) = 0, or
+    grad f(x) = 0; eta and delta_norm are infinite there.
+    """
+
+    f: torch.Tensor
+    grad_norm: torch.Tensor
+    eta: torch.Tensor
+    delta_norm: torch.Tensor
+    flips: torch.Tensor
+
+
+@torch.no_grad()
+def smallest_step(net, x):
+    """The exact `SmallestStep` with f(x) f(x + delta) < 0 for every row of x (Section 5.1).
+
+    Along delta = eta grad f the network is piecewise linear in eta. Sorted kinks and running sums of slope and
+    intercept give the FIRST sign change, also where f is not monotone along the ray; eta is the infimum of the
+    flipping steps, at which f is 0. All in float64: where |f| is small, float32 would not resolve the crossing.
+    """
+    W, a, output_bias = net.W.double(), net.a.double(), net.output_bias.double()
+    parts = [
+        _smallest_step(W, a, output_bias, net.weighted_input(part_x.double()), net.d)
+        for (part_x,) in in_chunks(net.width, x)
+    ]
+    return SmallestStep(*(torch.cat(column) for column in zip(*parts)))
+
+
+def _smallest_step(W, a, output_bias, x, d):
+    m = len(a)
+    p = x @ W.T
+    gradient = ((p > 0) * a) @ W
+    f = ((gradient * x).sum(dim=1) + output_bias) / math.sqrt(m)
+    gradient = gradient[:, :d] / math.sqrt(m)
+    grad_norm = torch.linalg.vector_norm(gradient, dim=1)
+    sign = f.sign()
+
+    # Along x - t sign(f) gradient, g(t) = sign(f) f starts at |f| and neuron s reads relu(p_s + t q_s).
+    q = -(gradient * sign[:, None]) @ W[:, :d].T
+    weight = sign[:, None] * a / math.sqrt(m)
+    slope = (((p > 0) | ((p == 0) & (q > 0))) * weight * q).sum(dim=1, keepdim=True)
+    turns = p * q < 0
+    kinks, order = torch.where(turns, -p / q, math.inf).sort(dim=1)
+    bends = torch.where(turns, weight * q.abs(), 0).gather(1, order)
+    del p, q, weight, turns, order
+
+    # Segment k, from kink k - 1 to kink k, lies on the line intercept[k] + slope[k] t; the last has no end.
+    slope = torch.cat([slope, bends], dim=1).cumsum(dim=1)
+    bends *= torch.where(kinks.isinf(), 0, kinks)
+    intercept = torch.cat([f.abs()[:, None], -bends], dim=1).cumsum(dim=1)
+    ends = F.pad(kinks, (0, 1), value=math.inf)
+    below = intercept + slope * ends < 0
+    first = below.int().argmax(dim=1, keepdim=True)
+
+    crossing = (-intercept.gather(1, first) / slope.gather(1, first)).squeeze(1)
+    flips = below.any(dim=1) & (sign != 0) & (grad_norm > 0)
+    eta = torch.where(flips, -sign * crossing, math.inf)
+    return SmallestStep(f, grad_norm, eta, torch.where(flips, crossing * grad_norm, math.inf), flips)
+
+
+# ------------------------------------------------------------------------------------------ attack 2: PGD
+
+
+@torch.no_grad()
+def pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
+    """Projected gradient descent against (x, y) on the l2 ball of radius eps (Section 5.2, Madry et al. 2018).
+
+    From delta = 0, atk_iters steps of length 2.5 eps / atk_iters along the normalised input gradient of the
+    logistic loss, which is -y grad f / ||grad f||, each followed by the projection onto ||delta|| <= eps. With
+    box, x + delta is clipped to the pixel range [0, 1] before the projection, as in the authors' scripts. With
+    stop_once_wrong an example is left alone once an iterate misclassifies it.
+
+    Returns (delta (n, d), the last iterates; robust (n,) bool, True where y f(x + delta) > 0 at EVERY iterate,
+    delta = 0 included).
+    """
+    signed_weights = net.signed_weights()
+    parts = [
+        _pgd(net, signed_weights, part_x, part_y, eps, atk_iters, box, stop_once_wrong)
+        for part_x, part_y in in_chunks(net.width, x, y)
+    ]
+    delta, robust = (torch.cat(column) for column in zip(*parts))
+    return delta, robust
+
+
+def _pgd(net, signed_weights, x, y, eps, atk_iters, box, stop_once_wrong):
+    delta = torch.zeros_like(x)
+    robust = torch.ones_like(y, dtype=torch.bool)
+    going = torch.arange(len(y), device=x.device)
+    for iteration in range(atk_iters + 1):
+        now = delta[going]
+        f, gradient = net.value_and_input_gradient(x[going] + now, signed_weights)
+        right = y[going] * f > 0
+        robust[going] &= right
+        if stop_once_wrong:
+            going, now, gradient = going[right], now[right], gradient[right]
+        if iteration == atk_iters or len(going) == 0:
+            return delta, robust
+        now -= 2.5 * eps / atk_iters * y[going, None] * F.normalize(gradient, dim=1)
+        if box:
+            now = (x[going] + now).clamp(0, 1) - x[going]
+        delta[going] = now * (eps / torch.linalg.vector_norm(now, dim=1, keepdim=True)).clamp(max=1)
+
+
+def robust_accuracy(net, x, y, eps, atk_iters, box=False):
+    """The share of examples that `pgd` leaves rightly classified at every iterate, a float."""
+    return pgd(net, x, y, eps, atk_iters, box, stop_once_wrong=True)[1].double().mean().item()
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
+class Exit(NamedTuple):
+    """Where training stood when it left the lazy ball of radius V, or when T epochs were over."""
+
+    epochs: int  # whole epochs behind the kept iterate
+    steps: int  # SGD steps behind the kept iterate
+    left_ball: bool  # False where T ended the run inside the ball
+    seconds: float  # of training since its start
+
+
+@torch.no_grad()
+def train_until_exit(net, x, y, radii, lr, bs, T):
+    """SGD on the logistic loss until net leaves the largest of the lazy balls, or for T epochs (Section 5.1).
+
+    Yields an `Exit` for each of the radii V, ascending, of the balls B_{2,inf}(W0, V). While the caller handles
+    it, net is the last iterate INSIDE that ball; training then goes on from the iterate outside. Batches of bs
+    examples are taken in the order of x (n, d) and y (n,), the same every epoch.
+
+    Raises RunError where the loss or a weight becomes NaN or infinite.
+    """
+    radii = list(radii)
+    batches = list(zip(x.split(bs), y.split(bs)))
+    inside = torch.empty_like(net.W)
+    rounding = net.rounding(radii[-1])
+    reach, paused, started = 0.0, 0.0, time.perf_counter()
+    with tqdm(total=T * len(batches), unit="step", disable=None) as bar:
+        for step, (batch_x, batch_y) in enumerate(itertools.chain.from_iterable(itertools.repeat(batches, T))):
+            loss, longest, hidden, inputs = net.loss_and_factored_gradient(batch_x, batch_y)
+            # No row of W is further than reach from W0, so W0 needs no look before reach gets to V.
+            reach += lr * longest + rounding
+            look = reach > radii[0]
+            if look:
+                inside.copy_(net.W)
+            net.W.addmm_(hidden.T, inputs, alpha=-lr)
+            if look:
+                reach = _finite(net.deviation().item())
+            if reach > radii[0]:
+                seconds = time.perf_counter() - started - paused
+                net.W.data, inside = inside, net.W.data
+                while radii and reach > radii[0]:
+                    yield Exit(step // len(batches), step, True, seconds)
+                    radii.pop(0)
+                if not radii:
+                    return
+                net.W.data, inside = inside, net.W.data
+                paused = time.perf_counter() - started - seconds
+            if not bar.disable:
+                bar.set_postfix_str(f"loss {loss:.4f}, deviation {reach / radii[0]:.2f} V", refresh=False)
+            bar.update()
+    seconds = time.perf_counter() - started - paused
+    for _ in radii:
+        yield Exit(T, T * len(batches), False, seconds)
+
+
+class AdversarialRun(NamedTuple):
+    """How adversarial training ended; both measures are the final network's, on its own PGD examples."""
+
+    epochs: int
+    steps: int
+    train_loss: float  # the mean logistic loss at the last PGD iterates of the training set
+    train_robust_acc: float  # the share of training examples right at every PGD iterate
+
+
+@torch.no_grad()
+def adversarial_training(net, x, y, V, eps, atk_iters, lr, bs, T, patience, box=False):
+    """Projected adversarial training in the lazy ball B_{2,inf}(W0, V) (Section 5.2); net is trained in place.
+
+    Every epoch attacks the whole training set x (n, d), y (n,) with `pgd`, then takes one pass of SGD over the
+    last iterates in batches of bs, in the order of x, projecting W onto the ball after each step. It ends after T
+    epochs, or once more than `patience` epochs in a row raised the robust training accuracy by 1e-4 or less.
+
+    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite.
+    """
+    rounding = net.rounding(V)
+    reach, stalled, accuracy = 0.0, 0, -math.inf
+    with tqdm(total=T, unit="epoch", disable=None) as bar:
+        for epoch in range(T + 1):
+            delta, robust = pgd(net, x, y, eps, atk_iters, box)
+            adversarial_x = x + delta
+            before, accuracy = accuracy, robust.double().mean().item()
+            stalled = stalled + 1 if accuracy - before <= 1e-4 else 0
+            if epoch == T or stalled > patience:
+                break
+            batches = list(zip(adversarial_x.split(bs), y.split(bs)))
+            for batch_x, batch_y in batches:
+                loss, longest, hidden, inputs = net.loss_and_factored_gradient(batch_x, batch_y)
+                net.W.addmm_(hidden.T, inputs, alpha=-lr)
+                # No row of W is further than reach from W0: before reach gets to V, projecting would change nothing.
+                reach += lr * longest + rounding
+                if reach > V:
+                    reach = min(_finite(net.project(V).item()), V)
+            bar.set_postfix_str(f"loss {loss:.4f}, robust {accuracy:.3f}, deviation {reach / V:.2f} V", refresh=False)
+            bar.update()
+    return AdversarialRun(epoch, epoch * len(y.split(bs)), mean_loss(net, adversarial_x, y), accuracy)
+
+
+# ------------------------------------------------------------------------------------------------- results
+# A script's columns up to and including `seed` say which run a row is; the rest say what came out.
+
+
+def configuration_columns(columns):
+    """The columns that say which run a row is: those up to and including `seed`."""
+    return columns[: columns.index("seed") + 1]
+
+
+def read_rows(path, columns):
+    """The rows of a results CSV as dicts of strings.
+
+    Raises RunError where the file cannot be read, has other columns than these, or a row is torn or no run.
+    """
+    try:
+        text = Path(path).read_text()
+        lines = list(csv.reader(io.StringIO(text), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"cannot read {path}: {error}")
+    if lines and lines[0] != columns:
+        raise RunError(f"{path} has other columns than this script writes; choose another --out, or move it away")
+    for number, line in enumerate(lines, start=1):
+        if len(line) != len(columns) or (number == len(lines) and not text.endswith("\n")):
+            raise RunError(f"{path}, line {number}: a torn row; complete or remove the line")
+    rows = [dict(zip(columns, line)) for line in lines[1:]]
+    for number, row in enumerate(rows, start=2):
+        try:
+            [float(row[column]) for column in configuration_columns(columns)]
+        except ValueError as error:
+            raise RunError(f"{path}, line {number}: {error}")
+    return rows
+
+
+def open_results(path, columns):
+    """The rows of the results CSV at path, which is made with its header where there is none.
+
+    Called before training, so that a file that cannot be written is found out then. Raises RunError.
+    """
+    with _locked(path) as file:
+        if file.tell() == 0:
+            _write_line(file, columns)
+        return read_rows(path, columns)
+
+
+def append_row(path, columns, row):
+    """Append the dict row to the results CSV under a lock, whole or not at all. Raises RunError."""
+    with _locked(path) as file:
+        _write_line(file, [row[column] for column in columns])
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """The file open for appending while no other process has it so."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        # Refuses a path that cannot be written, where FileLock alone would wait until its timeout.
+        open(path, "a").close()
+        with FileLock(f"{path}.lock", timeout=60), open(path, "a") as file:
+            yield file
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error}")
+
+
+def _write_line(file, values):
+    """Write one CSV line and see it on disk; a line that does not fit there is taken back."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(values)
+    end = file.tell()
+    try:
+        file.write(line.getvalue())
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError:
+        os.ftruncate(file.fileno(), end)
+        raise
+
+
+def find_row(rows, config):
+    """The latest of the rows that has the configuration config, or None."""
+    for row in reversed(rows):
+        if all(float(row[column]) == float(value) for column, value in config.items()):
+            return row
+    return None
+
+
+def check_save_dir(save_dir):
+    """Make the folder save_dir and see that it can be written. Raises RunError."""
+    try:
+        Path(save_dir).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=save_dir).close()
+    except OSError as error:
+        raise RunError(f"cannot write to {save_dir}: {error}")
+
+
+def save_network(save_dir, net, config):
+    """Save net to a file named after the script and its configuration, as a dict that torch.load reads back.
+
+    The dict holds `state_dict`, with W, W0 and a (and output_bias if there is one), and `config`, the row's
+    configuration. Raises RunError where the file cannot be written.
+    """
+    name = [Path(sys.argv[0]).stem] + [f"{column}={value:g}" for column, value in config.items()]
+    path = Path(save_dir) / ("-".join(name) + ".pt")
+    try:
+        torch.save({"state_dict": net.state_dict(), "config": config}, f"{path}.part")
+        os.replace(f"{path}.part", path)
+    except (OSError, RuntimeError) as error:
+        raise RunError(f"cannot write {path}: {error}")
+    return path
+
+
+# -------------------------------------------------------------------------------------------- command line
+
+
+def whole_number(at_least, at_most=None):
+    """An argparse type: a whole number in the given range, ends included."""
+
+    def parse(text):
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}")
+        if value < at_least or (at_most is not None and value > at_most):
+            wanted = f"at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+            raise argparse.ArgumentTypeError(f"must be {wanted}, not {value}")
+        return value
+
+    return parse
+
+
+def positive(text):
+    """An argparse type: a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+    return value
+
+
+def device(text):
+    """An argparse type: auto, cpu or cuda, made cpu or cuda."""
+    if text not in ("auto", "cpu", "cuda"):
+        raise argparse.ArgumentTypeError(f"must be auto, cpu or cuda, not {text!r}")
+    if text == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("no CUDA device is available here")
+    return "cuda" if text != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def parser(documentation, bs, lr, out):
+    """An argparse parser with the options that all three scripts share; documentation starts with a command."""
+    command, _, description = documentation.strip().partition("\n")
+    made = argparse.ArgumentParser(
+        usage=command, description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.error = lambda message: made.exit(2, f"{made.prog}: error: {message} (see --help)\n")
+    for name, kind, default, explanation in [
+        ("--num1", whole_number(0, 9), 0, "the digit labelled y = -1"),
+        ("--num2", whole_number(0, 9), 1, "the digit labelled y = +1"),
+        ("--size", whole_number(1, 28), 28, "downsample the images to size x size, so that d = size^2"),
+        ("--width", whole_number(1), 1000, "m, the number of hidden neurons"),
+        ("--bs", whole_number(1), bs, "mini-batch size of SGD"),
+        ("--lr", positive, lr, "learning rate of SGD"),
+        ("--T", whole_number(1), 1000, "the most epochs to train for"),
+        ("--seed", whole_number(0, 2**63 - 1), 0, "draws W0, a and the order of the training examples"),
+        ("--device", device, "auto", "auto, cpu or cuda"),
+        ("--data-dir", Path, DATA_DIR, "the folder with MNIST/raw; MNIST is downloaded to it if it has none"),
+        ("--out", Path, out, "the CSV that the row is appended to"),
+    ]:
+        made.add_argument(name, type=kind, default=default, metavar="", help=f"{explanation} (default: %(default)s)")
+    made.add_argument("--save-dir", type=Path, metavar="", help="a folder to save the trained network in")
+    made.add_argument("--bias", action="store_true", help="the authors' network: a trained hidden bias, a fixed output one")
+    made.add_argument("--force", action="store_true", help="run again, although --out has the row already")
+    return made
+
+
+def parse(made):
+    """The command line as a namespace; ends the program with exit code 2 where it makes no sense."""
+    args = made.parse_args()
+    if args.num1 == args.num2:
+        made.error(f"--num1 and --num2 must be two digits, not {args.num1} twice")
+    return args
+
+
+def configuration(args, C0, V):
+    """The configuration columns that every results file has, as a dict."""
+    return {
+        "num1": args.num1,
+        "num2": args.num2,
+        "size": args.size,
+        "d": args.size**2,
+        "width": args.width,
+        "C0": C0,
+        "V": V,
+        "bias": int(args.bias),
+        "bs": args.bs,
+        "lr": args.lr,
+        "T": args.T,
+        "seed": args.seed,
+    }
+
+
+def prepare(args, columns, configs, summary):
+    """Do all that can fail before training: the folder, the data, the output file. Raises RunError.
+
+    Returns those of the configurations that args.out has no row of, and prints the rows that it has.
+    """
+    if args.save_dir:
+        check_save_dir(args.save_dir)
+    unpack_mnist(args.data_dir)
+    rows = open_results(args.out, columns)
+    missing = []
+    for config in configs:
+        row = None if args.force else find_row(rows, config)
+        if row is None:
+            missing.append(config)
+        else:
+            print(f"skipped: {args.out} has this run already (--force runs it again)\n{summary(row)}")
+    return missing
+
+
+def finish(args, columns, row, config, net, summary):
+    """Save the network if asked to, append the row to args.out and print its summary. Raises RunError."""
+    if args.save_dir:
+        save_network(args.save_dir, net, config)
+    row = {column: str(row[column]) for column in columns}
+    append_row(args.out, columns, row)
+    print(summary(row), flush=True)
+
+
+def run(main):
+    """Call a script's main, ending with one line on stderr and exit code 1 on a RunError, 130 on Ctrl-C."""
+    try:
+        main()
+    except RunError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: error: {error}")
+    except (MemoryError, RuntimeError) as error:
+        if "memory" not in str(error):
+            raise
+        sys.exit(f"{Path(sys.argv[0]).name}: error: out of memory ({' '.join(str(error).split())})")
+    except KeyboardInterrupt:
+        print(f"{Path(sys.argv[0]).name}: interrupted; rows written before are kept", file=sys.stderr)
+        sys.exit(130)
+
+
+# ----------------------------------------------------------------- what advtrain.py and advtraingap.py both do
+
+ADVERSARIAL_COLUMNS = (
+    "num1,num2,size,d,width,C0,V,eps,atk_iters,bias,box,bs,lr,T,patience,seed,epochs,steps,train_loss,"
+    "train_robust_acc,test_acc,robust_test_acc,max_deviation,seconds,device,torch"
+).split(",")
+
+
+def adversarial_parser(documentation, out):
+    """The `parser` of the two scripts of Section 5.2; each adds the option that gives the ball's radius V."""
+    made = parser(documentation, bs=32, lr=0.01, out=out)
+    for name, kind, default, explanation in [
+        ("--eps", positive, 0.2, "the largest ||delta|| of the attack, for inputs of norm 1"),
+        ("--atk_iters", whole_number(1), 100, "PGD steps, each 2.5 eps / atk_iters long"),
+        ("--patience", whole_number(0), 20, "stop once more epochs than this in a row gained 1e-4 or less"),
+    ]:
+        made.add_argument(name, type=kind, default=default, metavar="", help=f"{explanation} (default: %(default)s)")
+    made.add_argument("--box", action="store_true", help="clip attacked images to [0, 1], as the authors' scripts do")
+    return made
+
+
+def run_adversarial(args, C0, V):
+    """Train adversarially in the lazy ball of radius V, attack the test set, write the row (Section 5.2, Figure 4)."""
+    config = configuration(args, C0, V) | {
+        "eps": args.eps,
+        "atk_iters": args.atk_iters,
+        "box": int(args.box),
+        "patience": args.patience,
+    }
+    if not prepare(args, ADVERSARIAL_COLUMNS, [config], adversarial_summary):
+        return
+    digits = load_digits(args.num1, args.num2, args.size, args.data_dir, True, args.seed, args.device)
+    net = TwoLayerNet(args.size**2, args.width, args.seed, args.bias).to(args.device)
+    started = time.perf_counter()
+    trained = adversarial_training(
+        net, digits.train_x, digits.train_y, V, args.eps, args.atk_iters, args.lr, args.bs, args.T, args.patience, args.box
+    )
+    attack = (args.eps, args.atk_iters, args.box)
+    row = config | trained._asdict() | {
+        "test_acc": accuracy(net, digits.test_x, digits.test_y),
+        "robust_test_acc": robust_accuracy(net, digits.test_x, digits.test_y, *attack),
+        "max_deviation": net.deviation().item(),
+        "seconds": round(time.perf_counter() - started, 3),
+        "device": args.device,
+        "torch": torch.__version__,
+    }
+    finish(args, ADVERSARIAL_COLUMNS, row, config, net, adversarial_summary)
+
+
+def adversarial_summary(row):
+    """A row of advtrain.csv or advtraingap.csv for people to read."""
+    number = {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
+    protocol = ", ".join(name for name in ("bias", "box") if number[name]) or "no bias, no box"
+    return (
+        "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), eps {eps:g}, seed {seed:g}, "
+        f"{protocol}:\n"
+        "  {epochs:g} epochs, deviation {max_deviation:.4g}, adversarial train loss {train_loss:.4f}, {seconds:.1f} s\n"
+        "  accuracy: robust train {train_robust_acc:.2%}, test {test_acc:.2%}, robust test {robust_test_acc:.2%}"
+    ).format(**number)
