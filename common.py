@@ -291,24 +291,29 @@ def _smallest_step(W, a, output_bias, x, d):
     grad_norm = torch.linalg.vector_norm(gradient, dim=1)
     sign = f.sign()
 
-    # Along x - t sign(f) gradient, g(t) = sign(f) f starts at |f| and neuron s reads relu(p_s + t q_s).
+    # Along x - t sign(f) gradient, g(t) = sign(f) f starts at |f| and neuron s adds weight_s relu(p_s + t q_s).
     q = -(gradient * sign[:, None]) @ W[:, :d].T
     weight = sign[:, None] * a / math.sqrt(m)
-    slope = (((p > 0) | ((p == 0) & (q > 0))) * weight * q).sum(dim=1, keepdim=True)
+    weighted_p, weighted_q = weight * p, weight * q
+    slope = (weighted_q * ((p > 0) | ((p == 0) & (q > 0)))).sum(dim=1, keepdim=True)
+    # After the last kink only neurons with q > 0 are left (and those that never change): their line is summed by
+    # itself, for there a slope that rounding made negative would be a crossing far out.
+    last_slope = (weighted_q * (q > 0)).sum(dim=1, keepdim=True)
+    last_intercept = (weighted_p * ((q > 0) | ((q == 0) & (p > 0)))).sum(dim=1, keepdim=True)
+    last_intercept += (sign * output_bias / math.sqrt(m))[:, None]
     turns = p * q < 0
-    kinks, order = torch.where(turns, -p / q, math.inf).sort(dim=1)
+    kinks, order = torch.where(turns, -p / q, math.nan).sort(dim=1)
     bends = torch.where(turns, weight * q.abs(), 0).gather(1, order)
-    del p, q, weight, turns, order
+    del p, q, weight, weighted_p, weighted_q, turns, order
 
-    # Segment k, from kink k - 1 to kink k, lies on the line intercept[k] + slope[k] t; the last has no end.
-    slope = torch.cat([slope, bends], dim=1).cumsum(dim=1)
-    bends *= torch.where(kinks.isinf(), 0, kinks)
-    intercept = torch.cat([f.abs()[:, None], -bends], dim=1).cumsum(dim=1)
-    ends = F.pad(kinks, (0, 1), value=math.inf)
-    below = intercept + slope * ends < 0
+    # Segment k ends at kink k (NaN, sorted last, where there is none) and lies on intercept[k] + slope[k] t.
+    intercept = torch.cat([f.abs()[:, None], -(bends * kinks).nan_to_num()[:, :-1]], dim=1).cumsum(dim=1)
+    slope = torch.cat([slope, bends[:, :-1]], dim=1).cumsum(dim=1)
+    below = torch.cat([intercept + slope * kinks < 0, last_slope < 0], dim=1)
     first = below.int().argmax(dim=1, keepdim=True)
+    line = [torch.cat(pair, dim=1).gather(1, first) for pair in ((intercept, last_intercept), (slope, last_slope))]
+    crossing = (-line[0] / line[1]).squeeze(1)
 
-    crossing = (-intercept.gather(1, first) / slope.gather(1, first)).squeeze(1)
     flips = below.any(dim=1) & (sign != 0) & (grad_norm > 0)
     eta = torch.where(flips, -sign * crossing, math.inf)
     return SmallestStep(f, grad_norm, eta, torch.where(flips, crossing * grad_norm, math.inf), flips)
@@ -590,12 +595,12 @@ def whole_number(at_least, at_most=None):
 
 
 def positive(text):
-    """An argparse type: a finite number above 0."""
+    """An argparse type: a number above 0 that float32 can hold."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
+    if not 0 < value <= torch.finfo(torch.float32).max:
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
     return value
 
@@ -609,13 +614,19 @@ def device(text):
     return "cuda" if text != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def parser(documentation, bs, lr, out):
-    """An argparse parser with the options that all three scripts share; documentation starts with a command."""
-    command, _, description = documentation.strip().partition("\n")
+def bare_parser(documentation):
+    """An argparse parser whose help starts with documentation's first line, a command, and whose errors are one line."""
+    command, _, description = documentation.partition("\n")
     made = argparse.ArgumentParser(
         usage=command, description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.error = lambda message: made.exit(2, f"{made.prog}: error: {message} (see --help)\n")
+    return made
+
+
+def parser(documentation, bs, lr, out):
+    """The `bare_parser` with the options that all three training scripts share."""
+    made = bare_parser(documentation)
     for name, kind, default, explanation in [
         ("--num1", whole_number(0, 9), 0, "the digit labelled y = -1"),
         ("--num2", whole_number(0, 9), 1, "the digit labelled y = +1"),

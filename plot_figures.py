@@ -1,0 +1,288 @@
+"""python plot_figures.py --results results --out figures --figure 2 3 4
+
+Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py
+wrote to the folder --results. The files figure2, figure3 and figure4 hold the runs with the scripts' default
+settings. Runs with other digits, bias, bs, lr, T, atk_iters or patience are never averaged with those: they get
+figures of their own, named after what differs.
+"""
+
+import itertools
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # draws without a display
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+import common
+import ntk_normal
+
+# The runs of the paper's grids: (size, width or C0 or eps, seed), and (width, V, seed) for Figure 4 right. There the
+# paper names no widths: these double from 250, where even V = 1 lies below 25/sqrt(m), to 16,000, where that is 0.2.
+SIZES, SEEDS = (5, 7, 10, 14, 20, 25, 28), range(5)
+TWENTIETHS = [step / 20 for step in range(1, 21)]
+GRIDS = {
+    "2": set(itertools.product(SIZES, (1000, 10000, 100000), SEEDS)),
+    "3": set(itertools.product(SIZES, (10, 20, 30, 40), SEEDS)),
+    "4 left": set(itertools.product(range(5, 29), TWENTIETHS, SEEDS)),
+    "4 right": set(itertools.product([250 * 2**power for power in range(7)], TWENTIETHS, SEEDS)),
+}
+
+# What makes runs comparable, and the scripts' defaults for it.
+SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "bs": 64, "lr": 0.1, "T": 1000}
+ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
+PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "authors' scripts (bias, box)", (1, 0): "bias", (0, 1): "box"}
+
+WIDTH_COLOURS = {1000: "tab:red", 10000: "tab:orange", 100000: "tab:blue"}
+COLOURS = ("#0072B2", "#E69F00", "#CC79A7", "#000000", "#56B4E9", "#8C6D31")
+MARKERS = "os^Dv<>pP*"
+
+
+def main():
+    args = parse_arguments()
+    plt.rcParams.update({"font.size": 7.5, "axes.titlesize": 7.5, "figure.titlesize": 7.5, "legend.fontsize": 6.5})
+    plt.rcParams.update({"axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 3.5, "hatch.linewidth": 0.4})
+    drawn = {}
+    if {2, 3} & set(args.figure):
+        runs = by_settings(SETTINGS, read_runs(args.results / "ntk_normal.csv", ntk_normal.COLUMNS))
+        for settings, (rows,) in runs.items():
+            if 2 in args.figure:
+                drawn["_".join(["figure2", *settings])] = draw_curves("2", settings, rows, "width", "C0", usual=10)
+            if 3 in args.figure:
+                drawn["_".join(["figure3", *settings])] = draw_curves("3", settings, rows, "C0", "width", usual=100000)
+    if 4 in args.figure:
+        left = read_runs(args.results / "advtrain.csv", common.ADVERSARIAL_COLUMNS)
+        right = read_runs(args.results / "advtraingap.csv", common.ADVERSARIAL_COLUMNS)
+        for settings, rows in by_settings(ADVERSARIAL_SETTINGS, left, right).items():
+            drawn["_".join(["figure4", *settings])] = draw_maps(settings, *rows)
+    if not any(drawn.values()):
+        raise common.RunError(f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}")
+    for name, figure in drawn.items():
+        if figure:
+            save(figure, args.out / name)
+
+
+def parse_arguments():
+    parser = common.bare_parser(__doc__)
+    parser.add_argument("--results", type=Path, default="results", help="the folder with the CSVs (default: results)")
+    parser.add_argument("--out", type=Path, default="figures", help="the folder to draw into (default: figures)")
+    figure = {"type": common.whole_number(2, 4), "nargs": "+", "default": [2, 3, 4]}
+    parser.add_argument("--figure", **figure, help="which of the figures 2, 3 and 4 (default: all)")
+    return parser.parse_args()
+
+
+def save(figure, path):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for ending in ("png", "pdf"):
+            figure.savefig(f"{path}.{ending}", dpi=300)
+    except OSError as error:
+        raise common.RunError(f"cannot write {path}: {error}")
+    print(f"{path}.png {path}.pdf")
+
+
+# ---------------------------------------------------------------------------------------------- rows to groups
+
+
+def read_runs(path, columns):
+    """The rows of a results file as dicts of floats, of rows of the same run the last; none if there is no file."""
+    if not path.exists():
+        return []
+    rows = [
+        {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
+        for row in common.read_rows(path, columns)
+    ]
+    configuration = common.configuration_columns(columns)
+    return list({tuple(row[column] for column in configuration): row for row in rows}.values())
+
+
+def by_settings(defaults, *files):
+    """The runs of the files by their settings: a dict of settings to a list of rows for each file.
+
+    Settings are what differs from the defaults, as ("num1=3", "num2=8"), so those of the default runs are ().
+    """
+    runs = {(): [[] for _ in files]}
+    for place, rows in enumerate(files):
+        for row in rows:
+            settings = tuple(f"{key}={row[key]:g}" for key, value in defaults.items() if row[key] != value)
+            runs.setdefault(settings, [[] for _ in files])[place].append(row)
+    return runs
+
+
+def grouped(rows, *columns):
+    """The rows by their values in the columns: a sorted dict of a value, or a tuple of values, to rows."""
+    groups = {}
+    for row in rows:
+        key = tuple(row[column] for column in columns)
+        groups.setdefault(key if len(key) > 1 else key[0], []).append(row)
+    return dict(sorted(groups.items()))
+
+
+def fix(rows, column, curve, usual):
+    """Only the rows with one value of the column: that with the most curves, or the usual one where it has as many."""
+    groups = grouped(rows, column)
+    if not groups:
+        return []
+    best = max(groups, key=lambda value: (len(grouped(groups[value], curve)), value == usual, len(groups[value])))
+    return groups[best]
+
+
+def say_missing(figure, what, rows, *columns):
+    """Say on stderr how many of the runs of the paper's grid the rows lack; the columns are those of `GRIDS`."""
+    grid = GRIDS[figure]
+    missing = len(grid - {tuple(row[column] for column in columns) for row in rows})
+    print(f"{', '.join([f'figure {figure}', *what])}: {missing} of {len(grid)} expected runs are missing", file=sys.stderr)
+
+
+# ---------------------------------------------------------------------------------------------- Figures 2 and 3
+
+
+def draw_curves(figure, settings, rows, curve, fixed, usual):
+    """Figure 2, a curve for each width at one C0, or Figure 3, a curve for each C0 at one width, against d."""
+    if not rows:
+        return say_missing(figure, settings, rows)
+    rows = fix(rows, fixed, curve, usual)
+    at = f"$C_0$ = {rows[0]['C0']:g}" if fixed == "C0" else f"$m$ = {rows[0]['width']:,g}"
+    say_missing(figure, [*settings, f"{fixed} {rows[0][fixed]:g}"], rows, "size", curve, "seed")
+
+    drawn, axes = plt.subplots(1, 3, figsize=(5.5, 2.3), layout="constrained")
+    colours = iter(COLOURS * 9)
+    styles = {
+        value: {"color": curve == "width" and WIDTH_COLOURS.get(value) or next(colours), "marker": marker}
+        for value, marker in zip(grouped(rows, curve), itertools.cycle(MARKERS))
+    }
+    for ax, column, title, power, bound in [
+        (axes[0], "rel_delta_mean", r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c/\sqrt{d}$"),
+        (axes[1], "grad_norm_mean", r"$\|\nabla f\|$", 0.5, r"$c\sqrt{d}$"),
+        (axes[2], "eta_mean", r"$|\eta|$", -1.0, r"$c/d$"),
+    ]:
+        scales = []
+        for value, style in styles.items():
+            cells = grouped([row for row in rows if row[curve] == value and np.isfinite(row[column])], "d")
+            if not cells:
+                continue
+            d = np.array(list(cells))
+            mean = np.array([np.mean([row[column] for row in cell]) for cell in cells.values()])
+            spread = np.array([np.std([row[column] for row in cell], ddof=len(cell) > 1) for cell in cells.values()])
+            ended = np.array([any(row["left_ball"] == 0 for row in cell) for cell in cells.values()])
+            ax.plot(d, mean, **style)
+            ax.plot(d[ended], mean[ended], **style | {"linestyle": "none", "markerfacecolor": "white"})
+            ax.fill_between(d, np.maximum(mean - spread, mean / 10), mean + spread, color=style["color"], alpha=0.25, lw=0)
+            scales.append(np.log(mean) - power * np.log(d))
+        if scales:
+            d = np.array(sorted({row["d"] for row in rows}))
+            ax.plot(d, np.exp(np.mean(np.concatenate(scales))) * d**power, color="tab:green", ls="--", lw=1.5, zorder=1)
+        ax.legend([Line2D([], [], color="tab:green", ls="--", lw=1.5)], [bound], frameon=False, loc="best")
+        ax.set(title=title, xlabel="$d$")
+        log_ticks(ax, {row["d"] for row in rows})
+
+    symbol = "m" if curve == "width" else "C_0"
+    handles = [Line2D([], [], **style) for style in styles.values()]
+    labels = [f"${symbol}$ = {value:,.10g}" for value in styles]
+    if any(row["left_ball"] == 0 for row in rows):
+        handles.append(Line2D([], [], color="0.4", marker="o", markerfacecolor="white", linestyle="none"))
+        labels.append("stayed in the ball for all $T$ epochs")
+    drawn.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+    drawn.suptitle(", ".join([at, *settings, seeds(rows)]))
+    return drawn
+
+
+def log_ticks(ax, dimensions):
+    """Both axes logarithmic and labelled in plain numbers, the horizontal one at the dimensions that were run."""
+    shown = []
+    for d in sorted(dimensions):
+        if not shown or d > 1.6 * shown[-1]:
+            shown.append(d)
+    ax.set(xscale="log", yscale="log")
+    ax.xaxis.set_major_locator(FixedLocator(shown))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_minor_locator(NullLocator())
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def seeds(rows):
+    count = len({row["seed"] for row in rows})
+    return "1 seed" if count == 1 else f"mean of {count} seeds"
+
+
+# ----------------------------------------------------------------------------------------------------- Figure 4
+
+
+def draw_maps(settings, left, right):
+    """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
+    present = {(row["bias"], row["box"]) for row in left + right}
+    protocols = [key for key in PROTOCOLS if key in present]
+    if not protocols:
+        say_missing("4 left", settings, [])
+        return say_missing("4 right", settings, [])
+    drawn, axes = plt.subplots(
+        len(protocols), 2, figsize=(5.5, 0.3 + 2.2 * len(protocols)), layout="constrained", squeeze=False
+    )
+    for protocol, (ax_left, ax_right) in zip(protocols, axes):
+        rows = [row for row in left if (row["bias"], row["box"]) == protocol]
+        rows = fix(fix(rows, "width", "size", 1000), "C0", "size", 10)
+        say_missing("4 left", [*settings, PROTOCOLS[protocol]], rows, "size", "eps", "seed")
+        draw_map(ax_left, rows, "size", "eps", lambda size: 5 / size, r"$5/\sqrt{d}$")
+        at = f"\n$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}, {seeds(rows)}" if rows else ""
+        ax_left.set(title=PROTOCOLS[protocol] + at, xlabel="$d$", ylabel=r"$\varepsilon$")
+        ax_left.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size**2:g}"))
+
+        rows = [row for row in right if (row["bias"], row["box"]) == protocol]
+        rows = fix(fix(rows, "size", "width", 28), "eps", "width", 0.2)
+        say_missing("4 right", [*settings, PROTOCOLS[protocol]], rows, "width", "V", "seed")
+        draw_map(ax_right, rows, "width", "V", lambda width: 25 / np.sqrt(width), r"$25/\sqrt{m}$", log=True)
+        at = f"\n$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}, {seeds(rows)}" if rows else ""
+        ax_right.set(title=PROTOCOLS[protocol] + at, xlabel="$m$", ylabel="$V$")
+        ax_right.xaxis.set_major_formatter(FuncFormatter(lambda width, _: f"{width:,g}"))
+    scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
+    drawn.colorbar(scale, ax=axes, label="robust test accuracy", aspect=30)
+    if settings:
+        drawn.suptitle(", ".join(settings))
+    return drawn
+
+
+def draw_map(ax, rows, horizontal, vertical, bound, label, log=False):
+    """Robust test accuracy, mean over seeds, in a cell for each value of the two columns; hatched where no run is."""
+    ax.patch.set(facecolor="0.94", edgecolor="0.7", hatch="xxxx")
+    ax.xaxis.set_minor_locator(NullLocator())
+    if not rows:
+        ax.set(xticks=[], yticks=[])
+        ax.text(0.5, 0.5, "no runs", transform=ax.transAxes, ha="center", va="center", backgroundcolor="white")
+        return
+    cells = grouped(rows, horizontal, vertical)
+    across, up = list(grouped(rows, horizontal)), list(grouped(rows, vertical))
+    accuracy = np.full((len(up), len(across)), np.nan)
+    for (x, y), cell in cells.items():
+        accuracy[up.index(y), across.index(x)] = np.mean([row["robust_test_acc"] for row in cell])
+    if log:
+        ax.set_xscale("log")
+    left_right = np.exp(edges(np.log(across), 0.35)) if log else edges(across, 0.5)
+    down_up = edges(up, 0.025).clip(min=0)
+    ax.pcolormesh(left_right, down_up, accuracy, vmin=0, vmax=1, cmap="cividis")
+    line = np.linspace(left_right[0], left_right[-1], 500)
+    ax.plot(line, bound(line), color="white", lw=2.4)
+    ax.plot(line, bound(line), color="tab:red", label=label)
+    ax.set(xlim=left_right[[0, -1]], ylim=down_up[[0, -1]])
+    ax.xaxis.set_major_locator(FixedLocator(across if len(across) < 9 else across[::4]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.legend(loc="upper right", framealpha=0.9)
+
+
+def edges(centres, half):
+    """The limits of cells around sorted centres, halfway between them; a single cell reaches half to each side."""
+    centres = np.asarray(centres, dtype=float)
+    between = (centres[1:] + centres[:-1]) / 2
+    if len(centres) == 1:
+        return np.array([centres[0] - half, centres[0] + half])
+    return np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
+
+
+if __name__ == "__main__":
+    common.run(main)
