@@ -522,7 +522,7 @@ def _locked(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         # Refuses a path that cannot be written, where FileLock alone would wait until its timeout.
         open(path, "a").close()
-        with FileLock(f"{path}.lock", timeout=60), open(path, "a") as file:
+        with FileLock(f"{path}.lock", timeout=60), open(path, "ab", buffering=0) as file:
             yield file
     except OSError as error:
         raise RunError(f"cannot write {path}: {error}")
@@ -532,13 +532,13 @@ def _write_line(file, values):
     """Write one CSV line and see it on disk; a line that does not fit there is taken back."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(values)
-    end = file.tell()
+    line, end = line.getvalue().encode(), file.tell()
     try:
-        file.write(line.getvalue())
-        file.flush()
+        if file.write(line) < len(line):
+            raise OSError("no space left for the row")
         os.fsync(file.fileno())
     except OSError:
-        os.ftruncate(file.fileno(), end)
+        file.truncate(end)
         raise
 
 
@@ -674,13 +674,12 @@ def configuration(args, C0, V):
 
 
 def prepare(args, columns, configs, summary):
-    """Do all that can fail before training: the folder, the data, the output file. Raises RunError.
+    """See that args.save_dir and args.out can be written, before anything takes time. Raises RunError.
 
     Returns those of the configurations that args.out has no row of, and prints the rows that it has.
     """
     if args.save_dir:
         check_save_dir(args.save_dir)
-    unpack_mnist(args.data_dir)
     rows = open_results(args.out, columns)
     missing = []
     for config in configs:
