@@ -155,21 +155,15 @@ class TwoLayerNet(nn.Module):
         """What W's columns multiply: x itself, or x with a one appended where the last column is the bias."""
         return torch.cat([x, x.new_ones(len(x), 1)], dim=1) if self.bias else x
 
-    def signed_weights(self):
-        """Rows a_s w_s: those of the active neurons add up to sqrt(m) times the input gradient."""
-        return self.a[:, None] * self.W
-
     @torch.no_grad()
-    def value_and_input_gradient(self, x, signed_weights=None):
+    def value_and_input_gradient(self, x):
         """f (n,) and its gradient in x (n, d), in closed form: two matrix products and one mask.
 
-        relu(z) = 1[z > 0] z, so f comes out of the gradient's own product: f = (gradient . x + constants). Callers
-        that ask often pass `signed_weights()` once.
+        relu(z) = 1[z > 0] z, so f comes out of the gradient's own product: f = gradient . x, where nothing is biased.
         """
-        signed_weights = self.signed_weights() if signed_weights is None else signed_weights
         x = self.weighted_input(x)
-        active = (x @ self.W.T).gt_(0)
-        gradient = active @ signed_weights
+        active = (x @ self.W.T).gt_(0).mul_(self.a)
+        gradient = active @ self.W
         f = (gradient * x).sum(dim=1) + self.output_bias
         return f / math.sqrt(self.width), gradient[:, : self.d] / math.sqrt(self.width)
 
@@ -197,8 +191,7 @@ class TwoLayerNet(nn.Module):
     @torch.no_grad()
     def deviation(self):
         """||W - W0||_{2,inf} = max_s ||w_s - w_{s,0}||, a scalar tensor (Section 2, "Notation")."""
-        blocks = zip(self.W.split(8192), self.W0.split(8192))
-        return torch.stack([torch.linalg.vector_norm(w - w0, dim=1).max() for w, w0 in blocks]).max()
+        return torch.stack([torch.linalg.vector_norm(moved, dim=1).max() for _, _, moved in self._rows()]).max()
 
     @torch.no_grad()
     def project(self, V):
@@ -207,13 +200,20 @@ class TwoLayerNet(nn.Module):
         Rows inside stay as they are, bit for bit; a row outside moves to the sphere along its difference. It is
         aimed a rounding error of float32 below V, so that it lies inside when looked at again.
         """
-        difference = self.W - self.W0
-        distance = torch.linalg.vector_norm(difference, dim=1)
-        outside = (distance > V).nonzero().squeeze(1)
-        w0 = self.W0[outside]
-        radius = (V - FLOAT32_EPS * (torch.linalg.vector_norm(w0, dim=1) + V)).clamp_min(0)
-        self.W[outside] = w0 + difference[outside] * (radius / distance[outside])[:, None]
-        return distance.max()
+        furthest = []
+        for w, w0, moved in self._rows():
+            distance = torch.linalg.vector_norm(moved, dim=1)
+            outside = (distance > V).nonzero().squeeze(1)
+            radius = (V - FLOAT32_EPS * (torch.linalg.vector_norm(w0[outside], dim=1) + V)).clamp_min(0)
+            w[outside] = w0[outside] + moved[outside] * (radius / distance[outside])[:, None]
+            furthest.append(distance.max())
+        return torch.stack(furthest).max()
+
+    def _rows(self):
+        """Blocks of the rows of W, W0 and W - W0, the last in one small buffer: whole, it would be as large as W."""
+        buffer = torch.empty_like(self.W0[:1024])
+        for w, w0 in zip(self.W.split(1024), self.W0.split(1024)):
+            yield w, w0, torch.sub(w, w0, out=buffer[: len(w)])
 
     def rounding(self, V):
         """How far rounding to float32 can move a row of W in one update, at most, while W lies in B_{2,inf}(W0, V)."""
@@ -283,40 +283,39 @@ def smallest_step(net, x):
 
 
 def _smallest_step(W, a, output_bias, x, d):
-    m = len(a)
     p = x @ W.T
     gradient = ((p > 0) * a) @ W
-    f = ((gradient * x).sum(dim=1) + output_bias) / math.sqrt(m)
-    gradient = gradient[:, :d] / math.sqrt(m)
-    grad_norm = torch.linalg.vector_norm(gradient, dim=1)
-    sign = f.sign()
+    f = (gradient * x).sum(dim=1) + output_bias
+    gradient = gradient[:, :d]
+    sign = f.sign()[:, None]
 
-    # Along x - t sign(f) gradient, g(t) = sign(f) f starts at |f| and neuron s adds weight_s relu(p_s + t q_s).
-    q = -(gradient * sign[:, None]) @ W[:, :d].T
-    weight = sign[:, None] * a / math.sqrt(m)
-    weighted_p, weighted_q = weight * p, weight * q
-    slope = (weighted_q * ((p > 0) | ((p == 0) & (q > 0)))).sum(dim=1, keepdim=True)
-    # After the last kink only neurons with q > 0 are left (and those that never change): their line is summed by
-    # itself, for there a slope that rounding made negative would be a crossing far out.
-    last_slope = (weighted_q * (q > 0)).sum(dim=1, keepdim=True)
-    last_intercept = (weighted_p * ((q > 0) | ((q == 0) & (p > 0)))).sum(dim=1, keepdim=True)
-    last_intercept += (sign * output_bias / math.sqrt(m))[:, None]
+    # At x - t sign(f) gradient, f is sum_s a_s relu(p_s + t q_s) + output_bias, all times sqrt(m) until the end.
+    q = -(sign * gradient) @ W[:, :d].T
+    first_slope = (q * (torch.where(p == 0, q, p) > 0)) @ a
+    # After the last kink: summed by itself, since the rounding of a running sum can make no slope a falling one.
+    last_slope = q.clamp(min=0) @ a
+    last_intercept = (p * (torch.where(q == 0, p, q) > 0)) @ a + output_bias
     turns = p * q < 0
     kinks, order = torch.where(turns, -p / q, math.nan).sort(dim=1)
-    bends = torch.where(turns, weight * q.abs(), 0).gather(1, order)
-    del p, q, weight, weighted_p, weighted_q, turns, order
+    bends = torch.where(turns, a * q.abs(), 0).gather(1, order)
+    # Rounding may leave a ray that only touches zero this far below: not a flip.
+    tiny = 1e-13 * (p.abs().sum(dim=1, keepdim=True) + output_bias.abs())
+    del p, q, turns, order
 
     # Segment k ends at kink k (NaN, sorted last, where there is none) and lies on intercept[k] + slope[k] t.
-    intercept = torch.cat([f.abs()[:, None], -(bends * kinks).nan_to_num()[:, :-1]], dim=1).cumsum(dim=1)
-    slope = torch.cat([slope, bends[:, :-1]], dim=1).cumsum(dim=1)
-    below = torch.cat([intercept + slope * kinks < 0, last_slope < 0], dim=1)
-    first = below.int().argmax(dim=1, keepdim=True)
-    line = [torch.cat(pair, dim=1).gather(1, first) for pair in ((intercept, last_intercept), (slope, last_slope))]
-    crossing = (-line[0] / line[1]).squeeze(1)
+    slope = torch.cat([first_slope[:, None], bends[:, :-1]], dim=1).cumsum(dim=1)
+    intercept = torch.cat([f[:, None], -(bends * kinks).nan_to_num()[:, :-1]], dim=1).cumsum(dim=1)
+    flipped = torch.cat([(intercept + slope * kinks) * sign < -tiny, last_slope[:, None] * sign < 0], dim=1)
+    segment = flipped.byte().argmax(dim=1, keepdim=True)
+    slope = torch.cat([slope, last_slope[:, None]], dim=1).gather(1, segment).squeeze(1)
+    intercept = torch.cat([intercept, last_intercept[:, None]], dim=1).gather(1, segment).squeeze(1)
 
-    flips = below.any(dim=1) & (sign != 0) & (grad_norm > 0)
-    eta = torch.where(flips, -sign * crossing, math.inf)
-    return SmallestStep(f, grad_norm, eta, torch.where(flips, crossing * grad_norm, math.inf), flips)
+    f, gradient, sign = f / math.sqrt(len(a)), gradient / math.sqrt(len(a)), sign.squeeze(1)
+    grad_norm = torch.linalg.vector_norm(gradient, dim=1)
+    flips = flipped.any(dim=1) & (sign != 0) & (grad_norm > 0)
+    # t counts steps of sqrt(m) grad f.
+    eta = torch.where(flips, sign * intercept / slope * math.sqrt(len(a)), math.inf)
+    return SmallestStep(f, grad_norm, eta, torch.where(flips, eta.abs() * grad_norm, math.inf), flips)
 
 
 # ------------------------------------------------------------------------------------------ attack 2: PGD
@@ -334,22 +333,20 @@ def pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
     Returns (delta (n, d), the last iterates; robust (n,) bool, True where y f(x + delta) > 0 at EVERY iterate,
     delta = 0 included).
     """
-    signed_weights = net.signed_weights()
     parts = [
-        _pgd(net, signed_weights, part_x, part_y, eps, atk_iters, box, stop_once_wrong)
-        for part_x, part_y in in_chunks(net.width, x, y)
+        _pgd(net, part_x, part_y, eps, atk_iters, box, stop_once_wrong) for part_x, part_y in in_chunks(net.width, x, y)
     ]
     delta, robust = (torch.cat(column) for column in zip(*parts))
     return delta, robust
 
 
-def _pgd(net, signed_weights, x, y, eps, atk_iters, box, stop_once_wrong):
+def _pgd(net, x, y, eps, atk_iters, box, stop_once_wrong):
     delta = torch.zeros_like(x)
     robust = torch.ones_like(y, dtype=torch.bool)
     going = torch.arange(len(y), device=x.device)
     for iteration in range(atk_iters + 1):
         now = delta[going]
-        f, gradient = net.value_and_input_gradient(x[going] + now, signed_weights)
+        f, gradient = net.value_and_input_gradient(x[going] + now)
         right = y[going] * f > 0
         robust[going] &= right
         if stop_once_wrong:
@@ -416,7 +413,7 @@ def train_until_exit(net, x, y, radii, lr, bs, T):
                 net.W.data, inside = inside, net.W.data
                 paused = time.perf_counter() - started - seconds
             if not bar.disable:
-                bar.set_postfix_str(f"loss {loss:.4f}, deviation {reach / radii[0]:.2f} V", refresh=False)
+                bar.set_postfix_str(f"loss {loss:.4f}, deviation <= {reach / radii[0]:.2f} V", refresh=False)
             bar.update()
     seconds = time.perf_counter() - started - paused
     for _ in radii:
@@ -460,7 +457,9 @@ def adversarial_training(net, x, y, V, eps, atk_iters, lr, bs, T, patience, box=
                 reach += lr * longest + rounding
                 if reach > V:
                     reach = min(_finite(net.project(V).item()), V)
-            bar.set_postfix_str(f"loss {loss:.4f}, robust {accuracy:.3f}, deviation {reach / V:.2f} V", refresh=False)
+            bar.set_postfix_str(
+                f"loss {loss:.4f}, robust {accuracy:.3f}, deviation <= {reach / V:.2f} V", refresh=False
+            )
             bar.update()
     return AdversarialRun(epoch, epoch * len(y.split(bs)), mean_loss(net, adversarial_x, y), accuracy)
 
@@ -492,10 +491,15 @@ def read_rows(path, columns):
     rows = [dict(zip(columns, line)) for line in lines[1:]]
     for number, row in enumerate(rows, start=2):
         try:
-            [float(row[column]) for column in configuration_columns(columns)]
+            numbers(row)
         except ValueError as error:
             raise RunError(f"{path}, line {number}: {error}")
     return rows
+
+
+def numbers(row):
+    """The row's cells as floats, but for those that say what it ran on. Raises ValueError."""
+    return {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
 
 
 def open_results(path, columns):
@@ -503,26 +507,26 @@ def open_results(path, columns):
 
     Called before training, so that a file that cannot be written is found out then. Raises RunError.
     """
-    with _locked(path) as file:
-        if file.tell() == 0:
-            _write_line(file, columns)
+    with _locked(path, columns):
         return read_rows(path, columns)
 
 
 def append_row(path, columns, row):
     """Append the dict row to the results CSV under a lock, whole or not at all. Raises RunError."""
-    with _locked(path) as file:
+    with _locked(path, columns) as file:
         _write_line(file, [row[column] for column in columns])
 
 
 @contextlib.contextmanager
-def _locked(path):
-    """The file open for appending while no other process has it so."""
+def _locked(path, columns):
+    """The file with its header, open for appending while no other process has it so."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         # Refuses a path that cannot be written, where FileLock alone would wait until its timeout.
         open(path, "a").close()
         with FileLock(f"{path}.lock", timeout=60), open(path, "ab", buffering=0) as file:
+            if file.tell() == 0:
+                _write_line(file, columns)
             yield file
     except OSError as error:
         raise RunError(f"cannot write {path}: {error}")
@@ -578,7 +582,7 @@ def save_network(save_dir, net, config):
 # -------------------------------------------------------------------------------------------- command line
 
 
-def whole_number(at_least, at_most=None):
+def whole_number(at_least, at_most=2**31 - 1):
     """An argparse type: a whole number in the given range, ends included."""
 
     def parse(text):
@@ -586,9 +590,8 @@ def whole_number(at_least, at_most=None):
             value = int(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}")
-        if value < at_least or (at_most is not None and value > at_most):
-            wanted = f"at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
-            raise argparse.ArgumentTypeError(f"must be {wanted}, not {value}")
+        if not at_least <= value <= at_most:
+            raise argparse.ArgumentTypeError(f"must be from {at_least} to {at_most}, not {value}")
         return value
 
     return parse
@@ -600,7 +603,7 @@ def positive(text):
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value <= torch.finfo(torch.float32).max:
+    if not torch.finfo(torch.float32).tiny <= value <= torch.finfo(torch.float32).max:
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
     return value
 
@@ -635,14 +638,16 @@ def parser(documentation, bs, lr, out):
         ("--bs", whole_number(1), bs, "mini-batch size of SGD"),
         ("--lr", positive, lr, "learning rate of SGD"),
         ("--T", whole_number(1), 1000, "the most epochs to train for"),
-        ("--seed", whole_number(0, 2**63 - 1), 0, "draws W0, a and the order of the training examples"),
+        ("--seed", whole_number(0), 0, "draws W0, a and the order of the training examples"),
         ("--device", device, "auto", "auto, cpu or cuda"),
         ("--data-dir", Path, DATA_DIR, "the folder with MNIST/raw; MNIST is downloaded to it if it has none"),
         ("--out", Path, out, "the CSV that the row is appended to"),
     ]:
         made.add_argument(name, type=kind, default=default, metavar="", help=f"{explanation} (default: %(default)s)")
     made.add_argument("--save-dir", type=Path, metavar="", help="a folder to save the trained network in")
-    made.add_argument("--bias", action="store_true", help="the authors' network: a trained hidden bias, a fixed output one")
+    made.add_argument(
+        "--bias", action="store_true", help="the authors' network: a trained hidden bias, a fixed output one"
+    )
     made.add_argument("--force", action="store_true", help="run again, although --out has the row already")
     return made
 
@@ -697,7 +702,8 @@ def finish(args, columns, row, config, net, summary):
         save_network(args.save_dir, net, config)
     row = {column: str(row[column]) for column in columns}
     append_row(args.out, columns, row)
-    print(summary(row), flush=True)
+    tqdm.write(summary(row))  # print would run into the progress bar
+    sys.stdout.flush()
 
 
 def run(main):
@@ -750,23 +756,37 @@ def run_adversarial(args, C0, V):
     net = TwoLayerNet(args.size**2, args.width, args.seed, args.bias).to(args.device)
     started = time.perf_counter()
     trained = adversarial_training(
-        net, digits.train_x, digits.train_y, V, args.eps, args.atk_iters, args.lr, args.bs, args.T, args.patience, args.box
+        net,
+        digits.train_x,
+        digits.train_y,
+        V,
+        args.eps,
+        args.atk_iters,
+        args.lr,
+        args.bs,
+        args.T,
+        args.patience,
+        args.box,
     )
     attack = (args.eps, args.atk_iters, args.box)
-    row = config | trained._asdict() | {
-        "test_acc": accuracy(net, digits.test_x, digits.test_y),
-        "robust_test_acc": robust_accuracy(net, digits.test_x, digits.test_y, *attack),
-        "max_deviation": net.deviation().item(),
-        "seconds": round(time.perf_counter() - started, 3),
-        "device": args.device,
-        "torch": torch.__version__,
-    }
+    row = (
+        config
+        | trained._asdict()
+        | {
+            "test_acc": accuracy(net, digits.test_x, digits.test_y),
+            "robust_test_acc": robust_accuracy(net, digits.test_x, digits.test_y, *attack),
+            "max_deviation": net.deviation().item(),
+            "seconds": round(time.perf_counter() - started, 3),
+            "device": args.device,
+            "torch": torch.__version__,
+        }
+    )
     finish(args, ADVERSARIAL_COLUMNS, row, config, net, adversarial_summary)
 
 
 def adversarial_summary(row):
     """A row of advtrain.csv or advtraingap.csv for people to read."""
-    number = {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
+    number = numbers(row)
     protocol = ", ".join(name for name in ("bias", "box") if number[name]) or "no bias, no box"
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), eps {eps:g}, seed {seed:g}, "

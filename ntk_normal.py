@@ -29,15 +29,15 @@ def main():
     net = common.TwoLayerNet(args.size**2, args.width, args.seed, args.bias).to(args.device)
     radii = [config["V"] for config in todo]
     exits = common.train_until_exit(net, digits.train_x, digits.train_y, radii, args.lr, args.bs, args.T)
-    for exit, config in zip(exits, todo):
+    for exited, config in zip(exits, todo):
         row = config | {
-            "epochs": exit.epochs,
-            "steps": exit.steps,
-            "left_ball": int(exit.left_ball),
+            "epochs": exited.epochs,
+            "steps": exited.steps,
+            "left_ball": int(exited.left_ball),
             "max_deviation": net.deviation().item(),
             "train_loss": common.mean_loss(net, digits.train_x, digits.train_y),
             **attack(net, digits.test_x, digits.test_y),
-            "seconds_train": round(exit.seconds, 3),
+            "seconds_train": round(exited.seconds, 3),
             "device": args.device,
             "torch": torch.__version__,
         }
@@ -79,13 +79,13 @@ def attack(net, x, y):
         "eta": step.eta[step.flips].abs(),
     }.items():
         columns[f"{name}_mean"] = values.mean().item()
-        columns[f"{name}_std"] = values.std(correction=0).item()
+        columns[f"{name}_std"] = (values - values.mean()).square().mean().sqrt().item()
     return columns | {"seconds_attack": round(time.perf_counter() - started, 3)}
 
 
 def summary(row):
     """A row of ntk_normal.csv for people to read."""
-    number = {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
+    number = common.numbers(row)
     end = "left the lazy ball" if number["left_ball"] else "NOT out of the lazy ball after T epochs"
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:g} (V {V:.4g}), seed {seed:g}:\n"

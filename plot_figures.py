@@ -22,15 +22,17 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 import common
 import ntk_normal
 
-# The runs of the paper's grids: (size, width or C0 or eps, seed), and (width, V, seed) for Figure 4 right. There the
-# paper names no widths: these double from 250, where even V = 1 lies below 25/sqrt(m), to 16,000, where that is 0.2.
+# The runs of the paper's grids: what is fixed, and the values of (size, width or C0 or eps, seed), for Figure 4 right
+# (width, V, seed). There the paper names no widths: these double from 250, where even V = 1 lies below 25/sqrt(m), to
+# 16,000, where that is 0.2.
 SIZES, SEEDS = (5, 7, 10, 14, 20, 25, 28), range(5)
 TWENTIETHS = [step / 20 for step in range(1, 21)]
+WIDTHS = [250 * 2**power for power in range(7)]
 GRIDS = {
-    "2": set(itertools.product(SIZES, (1000, 10000, 100000), SEEDS)),
-    "3": set(itertools.product(SIZES, (10, 20, 30, 40), SEEDS)),
-    "4 left": set(itertools.product(range(5, 29), TWENTIETHS, SEEDS)),
-    "4 right": set(itertools.product([250 * 2**power for power in range(7)], TWENTIETHS, SEEDS)),
+    "2": ({"C0": 10}, set(itertools.product(SIZES, (1000, 10000, 100000), SEEDS))),
+    "3": ({"width": 100000}, set(itertools.product(SIZES, (10, 20, 30, 40), SEEDS))),
+    "4 left": ({"width": 1000, "C0": 10}, set(itertools.product(range(5, 29), TWENTIETHS, SEEDS))),
+    "4 right": ({"size": 28, "eps": 0.2}, set(itertools.product(WIDTHS, TWENTIETHS, SEEDS))),
 }
 
 # What makes runs comparable, and the scripts' defaults for it.
@@ -39,14 +41,16 @@ ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "
 PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "authors' scripts (bias, box)", (1, 0): "bias", (0, 1): "box"}
 
 WIDTH_COLOURS = {1000: "tab:red", 10000: "tab:orange", 100000: "tab:blue"}
-COLOURS = ("#0072B2", "#E69F00", "#CC79A7", "#000000", "#56B4E9", "#8C6D31")
+COLOURS = ("#CC79A7", "#000000", "#56B4E9", "#8C6D31")
 MARKERS = "os^Dv<>pP*"
 
 
 def main():
     args = parse_arguments()
     plt.rcParams.update({"font.size": 7.5, "axes.titlesize": 7.5, "figure.titlesize": 7.5, "legend.fontsize": 6.5})
-    plt.rcParams.update({"axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 3.5, "hatch.linewidth": 0.4})
+    plt.rcParams.update(
+        {"axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 3.5, "hatch.linewidth": 0.4}
+    )
     drawn = {}
     if {2, 3} & set(args.figure):
         runs = by_settings(SETTINGS, read_runs(args.results / "ntk_normal.csv", ntk_normal.COLUMNS))
@@ -93,10 +97,7 @@ def read_runs(path, columns):
     """The rows of a results file as dicts of floats, of rows of the same run the last; none if there is no file."""
     if not path.exists():
         return []
-    rows = [
-        {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
-        for row in common.read_rows(path, columns)
-    ]
+    rows = [common.numbers(row) for row in common.read_rows(path, columns)]
     configuration = common.configuration_columns(columns)
     return list({tuple(row[column] for column in configuration): row for row in rows}.values())
 
@@ -109,7 +110,7 @@ def by_settings(defaults, *files):
     runs = {(): [[] for _ in files]}
     for place, rows in enumerate(files):
         for row in rows:
-            settings = tuple(f"{key}={row[key]:g}" for key, value in defaults.items() if row[key] != value)
+            settings = tuple(f"{key}={row[key]!r}".removesuffix(".0") for key in defaults if row[key] != defaults[key])
             runs.setdefault(settings, [[] for _ in files])[place].append(row)
     return runs
 
@@ -123,20 +124,28 @@ def grouped(rows, *columns):
     return dict(sorted(groups.items()))
 
 
-def fix(rows, column, curve, usual):
-    """Only the rows with one value of the column: that with the most curves, or the usual one where it has as many."""
+def fix(rows, column, usual, *axes):
+    """Only the rows with one value of the column: the paper's, unless it alone would leave a single curve or line.
+
+    Of other values it is the one with the most cells over the axes, of which the first tells curves apart.
+    """
+
+    def merit(value):
+        members = groups[value]
+        return min(len(grouped(members, axes[0])), 2), value == usual, len(grouped(members, *axes))
+
     groups = grouped(rows, column)
-    if not groups:
-        return []
-    best = max(groups, key=lambda value: (len(grouped(groups[value], curve)), value == usual, len(groups[value])))
-    return groups[best]
+    return groups[max(groups, key=merit)] if groups else []
 
 
 def say_missing(figure, what, rows, *columns):
     """Say on stderr how many of the runs of the paper's grid the rows lack; the columns are those of `GRIDS`."""
-    grid = GRIDS[figure]
-    missing = len(grid - {tuple(row[column] for column in columns) for row in rows})
-    print(f"{', '.join([f'figure {figure}', *what])}: {missing} of {len(grid)} expected runs are missing", file=sys.stderr)
+    fixed, grid = GRIDS[figure]
+    runs = {tuple(row[column] for column in columns) for row in rows if fixed.items() <= row.items()}
+    print(
+        f"{', '.join([f'figure {figure}', *what])}: {len(grid - runs)} of {len(grid)} expected runs are missing",
+        file=sys.stderr,
+    )
 
 
 # ---------------------------------------------------------------------------------------------- Figures 2 and 3
@@ -144,17 +153,15 @@ def say_missing(figure, what, rows, *columns):
 
 def draw_curves(figure, settings, rows, curve, fixed, usual):
     """Figure 2, a curve for each width at one C0, or Figure 3, a curve for each C0 at one width, against d."""
+    say_missing(figure, settings, rows, "size", curve, "seed")
     if not rows:
-        return say_missing(figure, settings, rows)
-    rows = fix(rows, fixed, curve, usual)
-    at = f"$C_0$ = {rows[0]['C0']:g}" if fixed == "C0" else f"$m$ = {rows[0]['width']:,g}"
-    say_missing(figure, [*settings, f"{fixed} {rows[0][fixed]:g}"], rows, "size", curve, "seed")
-
+        return None
+    rows = fix(rows, fixed, usual, curve, "size")
     drawn, axes = plt.subplots(1, 3, figsize=(5.5, 2.3), layout="constrained")
-    colours = iter(COLOURS * 9)
+    colours, markers = itertools.cycle(COLOURS), itertools.cycle(MARKERS)
     styles = {
-        value: {"color": curve == "width" and WIDTH_COLOURS.get(value) or next(colours), "marker": marker}
-        for value, marker in zip(grouped(rows, curve), itertools.cycle(MARKERS))
+        value: {"color": curve == "width" and WIDTH_COLOURS.get(value) or next(colours), "marker": next(markers)}
+        for value in grouped(rows, curve)
     }
     for ax, column, title, power, bound in [
         (axes[0], "rel_delta_mean", r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c/\sqrt{d}$"),
@@ -172,7 +179,9 @@ def draw_curves(figure, settings, rows, curve, fixed, usual):
             ended = np.array([any(row["left_ball"] == 0 for row in cell) for cell in cells.values()])
             ax.plot(d, mean, **style)
             ax.plot(d[ended], mean[ended], **style | {"linestyle": "none", "markerfacecolor": "white"})
-            ax.fill_between(d, np.maximum(mean - spread, mean / 10), mean + spread, color=style["color"], alpha=0.25, lw=0)
+            ax.fill_between(
+                d, np.maximum(mean - spread, mean / 10), mean + spread, color=style["color"], alpha=0.25, lw=0
+            )
             scales.append(np.log(mean) - power * np.log(d))
         if scales:
             d = np.array(sorted({row["d"] for row in rows}))
@@ -188,7 +197,10 @@ def draw_curves(figure, settings, rows, curve, fixed, usual):
         handles.append(Line2D([], [], color="0.4", marker="o", markerfacecolor="white", linestyle="none"))
         labels.append("stayed in the ball for all $T$ epochs")
     drawn.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
-    drawn.suptitle(", ".join([at, *settings, seeds(rows)]))
+    at = f"$C_0$ = {rows[0]['C0']:g}" if fixed == "C0" else f"$m$ = {rows[0]['width']:,g}"
+    without = sum(row["no_flip"] for row in rows)
+    unflipped = [f"{without:,g} rays that never flip left out"] if without else []
+    drawn.suptitle(", ".join([at, *settings, seeds(grouped(rows, curve, "d")), *unflipped]))
     return drawn
 
 
@@ -207,9 +219,10 @@ def log_ticks(ax, dimensions):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def seeds(rows):
-    count = len({row["seed"] for row in rows})
-    return "1 seed" if count == 1 else f"mean of {count} seeds"
+def seeds(cells):
+    """How many seeds the cells, groups of rows that differ in the seed alone, are the mean of."""
+    counts = {len(cell) for cell in cells.values()}
+    return "1 seed" if counts == {1} else f"{'-'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
 
 
 # ----------------------------------------------------------------------------------------------------- Figure 4
@@ -217,30 +230,38 @@ def seeds(rows):
 
 def draw_maps(settings, left, right):
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
-    present = {(row["bias"], row["box"]) for row in left + right}
-    protocols = [key for key in PROTOCOLS if key in present]
-    if not protocols:
+    if not left and not right:
         say_missing("4 left", settings, [])
-        return say_missing("4 right", settings, [])
+        say_missing("4 right", settings, [])
+        return None
+    present = {(0, 0)} | {(row["bias"], row["box"]) for row in left + right}
+    protocols = [key for key in PROTOCOLS if key in present]
     drawn, axes = plt.subplots(
-        len(protocols), 2, figsize=(5.5, 0.3 + 2.2 * len(protocols)), layout="constrained", squeeze=False
+        len(protocols), 2, figsize=(5.5, 0.4 + 2.2 * len(protocols)), layout="constrained", squeeze=False
     )
     for protocol, (ax_left, ax_right) in zip(protocols, axes):
+        title = PROTOCOLS[protocol]
         rows = [row for row in left if (row["bias"], row["box"]) == protocol]
-        rows = fix(fix(rows, "width", "size", 1000), "C0", "size", 10)
-        say_missing("4 left", [*settings, PROTOCOLS[protocol]], rows, "size", "eps", "seed")
-        draw_map(ax_left, rows, "size", "eps", lambda size: 5 / size, r"$5/\sqrt{d}$")
-        at = f"\n$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}, {seeds(rows)}" if rows else ""
-        ax_left.set(title=PROTOCOLS[protocol] + at, xlabel="$d$", ylabel=r"$\varepsilon$")
-        ax_left.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size**2:g}"))
+        say_missing("4 left", [*settings, title], rows, "size", "eps", "seed")
+        rows = fix(fix(rows, "width", 1000, "size", "eps"), "C0", 10, "size", "eps")
+        ax_left.set(title=title, xlabel="$d$", ylabel=r"$\varepsilon$")
+        if draw_map(ax_left, rows, "size", range(5, 29), "eps"):
+            draw_bound(ax_left, lambda size: 5 / size, r"$5/\sqrt{d}$")
+            count = seeds(grouped(rows, "size", "eps"))
+            ax_left.set_title(f"{title}\n$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}, {count}")
+            ax_left.xaxis.set_major_locator(FixedLocator(SIZES))
+            ax_left.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size**2:g}"))
 
         rows = [row for row in right if (row["bias"], row["box"]) == protocol]
-        rows = fix(fix(rows, "size", "width", 28), "eps", "width", 0.2)
-        say_missing("4 right", [*settings, PROTOCOLS[protocol]], rows, "width", "V", "seed")
-        draw_map(ax_right, rows, "width", "V", lambda width: 25 / np.sqrt(width), r"$25/\sqrt{m}$", log=True)
-        at = f"\n$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}, {seeds(rows)}" if rows else ""
-        ax_right.set(title=PROTOCOLS[protocol] + at, xlabel="$m$", ylabel="$V$")
-        ax_right.xaxis.set_major_formatter(FuncFormatter(lambda width, _: f"{width:,g}"))
+        say_missing("4 right", [*settings, title], rows, "width", "V", "seed")
+        rows = fix(fix(rows, "size", 28, "width", "V"), "eps", 0.2, "width", "V")
+        ax_right.set(title=title, xlabel="$m$", ylabel="$V$", xscale="log")
+        if draw_map(ax_right, rows, "width", WIDTHS, "V"):
+            draw_bound(ax_right, lambda width: 25 / np.sqrt(width), r"$25/\sqrt{m}$")
+            count = seeds(grouped(rows, "width", "V"))
+            ax_right.set_title(f"{title}\n$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}, {count}")
+            ax_right.xaxis.set_major_locator(FixedLocator(WIDTHS[::2]))
+            ax_right.xaxis.set_major_formatter(FuncFormatter(lambda width, _: f"{width:,g}"))
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
     drawn.colorbar(scale, ax=axes, label="robust test accuracy", aspect=30)
     if settings:
@@ -248,40 +269,43 @@ def draw_maps(settings, left, right):
     return drawn
 
 
-def draw_map(ax, rows, horizontal, vertical, bound, label, log=False):
-    """Robust test accuracy, mean over seeds, in a cell for each value of the two columns; hatched where no run is."""
-    ax.patch.set(facecolor="0.94", edgecolor="0.7", hatch="xxxx")
-    ax.xaxis.set_minor_locator(NullLocator())
+def draw_map(ax, rows, horizontal, across, vertical):
+    """Robust test accuracy, mean over seeds, in the cells of the paper's grid and of the rows; True if there are rows.
+
+    Cells without runs are hatched.
+    """
+    ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
     if not rows:
         ax.set(xticks=[], yticks=[])
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.text(0.5, 0.5, "no runs", transform=ax.transAxes, ha="center", va="center", backgroundcolor="white")
-        return
-    cells = grouped(rows, horizontal, vertical)
-    across, up = list(grouped(rows, horizontal)), list(grouped(rows, vertical))
+        return False
+    across = sorted({*across, *grouped(rows, horizontal)})
+    up = sorted({*TWENTIETHS, *grouped(rows, vertical)})
     accuracy = np.full((len(up), len(across)), np.nan)
-    for (x, y), cell in cells.items():
+    for (x, y), cell in grouped(rows, horizontal, vertical).items():
         accuracy[up.index(y), across.index(x)] = np.mean([row["robust_test_acc"] for row in cell])
-    if log:
-        ax.set_xscale("log")
-    left_right = np.exp(edges(np.log(across), 0.35)) if log else edges(across, 0.5)
-    down_up = edges(up, 0.025).clip(min=0)
-    ax.pcolormesh(left_right, down_up, accuracy, vmin=0, vmax=1, cmap="cividis")
-    line = np.linspace(left_right[0], left_right[-1], 500)
-    ax.plot(line, bound(line), color="white", lw=2.4)
-    ax.plot(line, bound(line), color="tab:red", label=label)
-    ax.set(xlim=left_right[[0, -1]], ylim=down_up[[0, -1]])
-    ax.xaxis.set_major_locator(FixedLocator(across if len(across) < 9 else across[::4]))
+    log = ax.get_xscale() == "log"
+    ax.pcolormesh(edges(across, log), edges(up), accuracy, vmin=0, vmax=1, cmap="cividis")
+    ax.set(xlim=edges(across, log)[[0, -1]], ylim=edges(up)[[0, -1]])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.legend(loc="upper right", framealpha=0.9)
+    return True
 
 
-def edges(centres, half):
-    """The limits of cells around sorted centres, halfway between them; a single cell reaches half to each side."""
-    centres = np.asarray(centres, dtype=float)
+def edges(centres, log=False):
+    """The limits of cells around sorted centres, halfway between them (of their logarithms)."""
+    centres = np.log(centres) if log else np.array(centres)
     between = (centres[1:] + centres[:-1]) / 2
-    if len(centres) == 1:
-        return np.array([centres[0] - half, centres[0] + half])
-    return np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
+    limits = np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
+    return np.exp(limits) if log else limits
+
+
+def draw_bound(ax, bound, label):
+    """The paper's threshold as a curve across the map."""
+    x = np.linspace(*ax.get_xlim(), 2000)
+    ax.plot(x, bound(x), color="white", lw=2.4, scaley=False)
+    ax.plot(x, bound(x), color="tab:red", label=label, scaley=False)
+    ax.legend(loc="upper right", framealpha=0.9)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,12 @@ def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
 
 def test_maps_leave_cells_without_runs_empty_and_never_mix_protocols(tmp_path):
     path = tmp_path / "advtrain.csv"
-    for size, eps, seed, robust, bias in [(5, 0.1, 0, 0.9, 0), (5, 0.1, 1, 0.7, 0), (10, 0.3, 0, 0.2, 0), (5, 0.1, 0, 0.1, 1)]:
+    for size, eps, seed, robust, bias in [
+        (5, 0.1, 0, 0.9, 0),
+        (5, 0.1, 1, 0.7, 0),
+        (10, 0.3, 0, 0.2, 0),
+        (5, 0.1, 0, 0.1, 1),
+    ]:
         write_adversarial_row(path, size, 1000, 0.316, eps, seed, robust, bias=bias)
     rows = plot_figures.read_runs(path, common.ADVERSARIAL_COLUMNS)
     figure = plot_figures.draw_maps((), rows, [])

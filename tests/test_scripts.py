@@ -59,8 +59,10 @@ def test_a_script_writes_its_rows_once_and_the_same_each_time(name, tmp_path):
         assert (row["d"], row["device"], row["torch"]) == ("25", "cpu", torch.__version__)
 
     again = script(name, *TINY[name], "--out", out)
-    assert again.returncode == 0 and "skipped" in again.stdout and first.stdout in again.stdout.replace(
-        f"skipped: {out} has this run already (--force runs it again)\n", ""
+    assert (
+        again.returncode == 0
+        and "skipped" in again.stdout
+        and first.stdout in again.stdout.replace(f"skipped: {out} has this run already (--force runs it again)\n", "")
     )
     assert rows(out) == written
 
@@ -83,7 +85,9 @@ def test_a_script_writes_its_rows_once_and_the_same_each_time(name, tmp_path):
 
 def test_a_row_does_not_depend_on_the_smaller_balls_beside_it(tmp_path):
     for out, C0 in (("many.csv", ["3", "1", "2"]), ("one.csv", ["3"])):
-        assert script("ntk_normal.py", *TINY["ntk_normal.py"][:-3], "--C0", *C0, "--out", tmp_path / out).returncode == 0
+        assert (
+            script("ntk_normal.py", *TINY["ntk_normal.py"][:-3], "--C0", *C0, "--out", tmp_path / out).returncode == 0
+        )
     many, (one,) = rows(tmp_path / "many.csv"), rows(tmp_path / "one.csv")
     assert [row["C0"] for row in many] == ["1.0", "2.0", "3.0"]
     assert all(many[2][column] == one[column] for column in one if not column.startswith("seconds"))
@@ -184,7 +188,18 @@ def test_ctrl_c_ends_with_130_and_no_torn_row(tmp_path):
     assert script("ntk_normal.py", *TINY["ntk_normal.py"], "--out", out).returncode == 0
     before, lock = out.read_text(), tmp_path / "rows.csv.lock"
     lock.unlink()
-    command = [sys.executable, ROOT / "ntk_normal.py", "--width", "2000", "--C0", "500", "--device", "cpu", "--out", out]
+    command = [
+        sys.executable,
+        ROOT / "ntk_normal.py",
+        "--width",
+        "2000",
+        "--C0",
+        "500",
+        "--device",
+        "cpu",
+        "--out",
+        out,
+    ]
     # A shell's background jobs ignore Ctrl-C, and so would their children.
     listen = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **listen)
@@ -241,7 +256,11 @@ def test_a_row_that_does_not_fit_on_the_disk_leaves_the_others_whole(tmp_path):
 
 
 def test_find_row_compares_numbers_and_takes_the_latest():
-    stored = [{"C0": "10", "seed": "0", "x": "a"}, {"C0": "10.0", "seed": "0", "x": "b"}, {"C0": "20", "seed": "0", "x": "c"}]
+    stored = [
+        {"C0": "10", "seed": "0", "x": "a"},
+        {"C0": "10.0", "seed": "0", "x": "b"},
+        {"C0": "20", "seed": "0", "x": "c"},
+    ]
     assert common.find_row(stored, {"C0": 10.0, "seed": 0})["x"] == "b"
     assert common.find_row(stored, {"C0": 10.0, "seed": 1}) is None
 
