@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
@@ -39,10 +38,6 @@ def draw(folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def colours(path):
-    return len(np.unique(matplotlib.image.imread(path)[..., :3].reshape(-1, 3), axis=0))
-
-
 def test_all_figures_are_drawn_and_the_missing_runs_counted(tmp_path):
     for size in (5, 10, 28):
         for width in (1000, 100000):
@@ -55,8 +50,8 @@ def test_all_figures_are_drawn_and_the_missing_runs_counted(tmp_path):
     ended = draw(tmp_path)
     assert ended.returncode == 0
     for line in [
-        "figure 2, C0 10: 93 of 105 expected runs are missing",
-        "figure 3, width 100000: 131 of 140 expected runs are missing",
+        "figure 2: 93 of 105 expected runs are missing",
+        "figure 3: 131 of 140 expected runs are missing",
         "figure 4 left, paper's formulas: 2394 of 2400 expected runs are missing",
         "figure 4 right, paper's formulas: 700 of 700 expected runs are missing",
         "figure 4 left, authors' scripts (bias, box): 2400 of 2400 expected runs are missing",
@@ -65,7 +60,7 @@ def test_all_figures_are_drawn_and_the_missing_runs_counted(tmp_path):
         assert line in ended.stderr.splitlines()
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert names == {f"figure{figure}.{ending}" for figure in (2, 3, 4) for ending in ("png", "pdf")}
-    assert all(colours(tmp_path / "figures" / f"figure{figure}.png") > 50 for figure in (2, 3, 4))
+    assert (tmp_path / "figures" / "figure2.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "figures" / "figure2.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -85,34 +80,81 @@ def test_nothing_to_draw_and_bad_input_are_errors(tmp_path, arguments, code):
     assert ended.returncode == code and "error" in ended.stderr.splitlines()[-1] and "Traceback" not in ended.stderr
 
 
+def ntk_rows(tmp_path):
+    return plot_figures.read_runs(tmp_path / "ntk_normal.csv", ntk_normal.COLUMNS)
+
+
 def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
     write_ntk_row(tmp_path, 10, 1000, 10, 0, rel_delta_mean=99)
     for seed, relative in enumerate([0.2, 0.3, 0.7]):
         write_ntk_row(tmp_path, 10, 1000, 10, seed, rel_delta_mean=relative)
-    write_ntk_row(tmp_path, 20, 1000, 10, 0, rel_delta_mean=0.1)
+    write_ntk_row(tmp_path, 20, 1000, 10, 0, rel_delta_mean=0.1, no_flip=3)
     write_ntk_row(tmp_path, 20, 1000, 20, 0, rel_delta_mean=55)
-    rows = plot_figures.read_runs(tmp_path / "ntk_normal.csv", ntk_normal.COLUMNS)
-    figure = plot_figures.draw_curves("2", (), rows, "width", "C0", 10)
+    figure = plot_figures.draw_curves("2", (), ntk_rows(tmp_path), "width", "C0", 10)
     line = figure.axes[0].lines[0]
     assert line.get_color() == "tab:red"
     np.testing.assert_allclose(line.get_xydata(), [[100, 0.4], [400, 0.1]])
     band = figure.axes[0].collections[0].get_paths()[0].get_extents()
     assert (band.y0, band.y1) == pytest.approx((0.1, 0.4 + np.std([0.2, 0.3, 0.7], ddof=1)))
     np.testing.assert_allclose(np.diff(np.log(figure.axes[1].lines[-1].get_ydata())), 0.5 * np.log(4))
+    assert figure.get_suptitle() == "$C_0$ = 10, 1-3 seeds, 3 rays that never flip left out"
+
+
+def test_runs_that_the_epochs_ended_are_hollow(tmp_path):
+    write_ntk_row(tmp_path, 10, 1000, 10, 0)
+    write_ntk_row(tmp_path, 20, 1000, 10, 0, left_ball=0)
+    curve, hollow = plot_figures.draw_curves("2", (), ntk_rows(tmp_path), "width", "C0", 10).axes[0].lines[:2]
+    assert list(curve.get_xdata()) == [100, 400] and list(hollow.get_xdata()) == [400]
+    assert hollow.get_markerfacecolor() == "white" != curve.get_markerfacecolor()
+
+
+def test_figures_keep_to_the_papers_C0_and_width_and_count_only_those(tmp_path, capsys):
+    for C0, widths in ((10, (1000, 10000)), (20, (1000, 2000, 10000))):
+        for width in widths:
+            write_ntk_row(tmp_path, 5, width, C0, 0)
+    figure = plot_figures.draw_curves("2", (), ntk_rows(tmp_path), "width", "C0", 10)
+    assert figure.get_suptitle().startswith("$C_0$ = 10")
+    figure = plot_figures.draw_curves("3", (), ntk_rows(tmp_path), "C0", "width", 100000)
+    assert len(figure.legends[0].get_texts()) == 2
+    assert "figure 2: 103 of 105" in (said := capsys.readouterr().err) and "figure 3: 140 of 140" in said
+
+
+def maps(figure, xlabel):
+    """The panels' accuracies, as a dict of the cell's centre to its value."""
+    panels = []
+    for ax in figure.axes:
+        for mesh in ax.get_children():
+            if isinstance(mesh, QuadMesh) and ax.get_xlabel() == xlabel:
+                x, y = mesh.get_coordinates()[0, :, 0], mesh.get_coordinates()[:, 0, 1]
+                rows, columns = np.nonzero(~np.ma.getmaskarray(mesh.get_array()))
+                inside = [(round((y[i] + y[i + 1]) / 2, 6), (x[j], x[j + 1])) for i, j in zip(rows, columns)]
+                panels.append(dict(zip(inside, mesh.get_array().compressed())))
+    return panels
 
 
 def test_maps_leave_cells_without_runs_empty_and_never_mix_protocols(tmp_path):
     path = tmp_path / "advtrain.csv"
-    for size, eps, seed, robust, bias in [
-        (5, 0.1, 0, 0.9, 0),
-        (5, 0.1, 1, 0.7, 0),
-        (10, 0.3, 0, 0.2, 0),
-        (5, 0.1, 0, 0.1, 1),
-    ]:
+    cells = [(5, 0.1, 0, 0.9, 0), (5, 0.1, 1, 0.7, 0), (10, 0.3, 0, 0.2, 0), (5, 0.1, 0, 0.1, 1)]
+    for size, eps, seed, robust, bias in cells:
         write_adversarial_row(path, size, 1000, 0.316, eps, seed, robust, bias=bias)
     rows = plot_figures.read_runs(path, common.ADVERSARIAL_COLUMNS)
-    figure = plot_figures.draw_maps((), rows, [])
-    meshes = [artist for ax in figure.axes for artist in ax.get_children() if isinstance(artist, QuadMesh)]
-    paper, biased = (mesh.get_array() for mesh in meshes if mesh.axes.get_xlabel() == "$d$")
-    np.testing.assert_allclose(np.ma.filled(paper, np.nan), [[0.8, np.nan], [np.nan, 0.2]])
-    np.testing.assert_allclose(np.ma.filled(biased, np.nan), [[0.1]])
+    paper, biased = maps(plot_figures.draw_maps((), rows, []), "$d$")
+    assert paper == pytest.approx({(0.1, (4.5, 5.5)): 0.8, (0.3, (9.5, 10.5)): 0.2})
+    assert biased == pytest.approx({(0.1, (4.5, 5.5)): 0.1})
+
+
+def test_the_papers_panels_are_there_and_counted_when_only_the_authors_ran(tmp_path, capsys):
+    write_adversarial_row(tmp_path / "advtraingap.csv", 28, 1000, 0.5, 0.2, 0, 0.5, bias=1, box=1)
+    rows = plot_figures.read_runs(tmp_path / "advtraingap.csv", common.ADVERSARIAL_COLUMNS)
+    figure = plot_figures.draw_maps((), [], rows)
+    assert [ax.get_title().split("\n")[0] for ax in figure.axes[:4]] == [
+        "paper's formulas",
+        "paper's formulas",
+        "authors' scripts (bias, box)",
+        "authors' scripts (bias, box)",
+    ]
+    said = capsys.readouterr().err
+    assert "paper's formulas: 700 of 700" in said and "(bias, box): 699 of 700" in said
+    (panel,) = maps(figure, "$m$")
+    (((V, (left, right)), robust),) = panel.items()
+    assert (V, robust) == (0.5, 0.5) and left < 1000 < right

@@ -1,12 +1,16 @@
 """The three scripts from the shell, and the results file that they share."""
 
 import csv
+import math
 import os
+import pty
 import resource
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
+import termios
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -81,6 +85,67 @@ def test_a_script_writes_its_rows_once_and_the_same_each_time(name, tmp_path):
         data = common.load_digits(0, 1, 5, normalize=name != "ntk_normal.py")
         error = 1 - common.accuracy(net, data.test_x, data.test_y)
         assert error == pytest.approx(float(row.get("test_error") or 1 - float(row["test_acc"])))
+
+
+def test_every_column_of_ntk_normal_is_what_the_library_says(tmp_path):
+    options = "--num1 3 --num2 8 --size 6 --width 12 --C0 2 --bias --bs 50 --lr 0.2 --T 7 --seed 5 --device cpu"
+    assert script("ntk_normal.py", *options.split(), "--out", tmp_path / "rows.csv").returncode == 0
+    (row,) = rows(tmp_path / "rows.csv")
+    data = common.load_digits(3, 8, 6, seed=5)
+    net = common.TwoLayerNet(36, 12, seed=5, bias=True)
+    (exited,) = common.train_until_exit(net, data.train_x, data.train_y, [2 / 12**0.5], lr=0.2, bs=50, T=7)
+    step = common.smallest_step(net, data.test_x)
+    losses = torch.log(1 + torch.exp(-data.train_y * net.f(data.train_x).detach()))
+    expected = {
+        "num1": 3, "num2": 8, "size": 6, "d": 36, "width": 12, "C0": 2, "V": 2 / 12**0.5, "bias": 1, "bs": 50,
+        "lr": 0.2, "T": 7, "seed": 5, "epochs": exited.epochs, "steps": exited.steps, "left_ball": exited.left_ball,
+        "max_deviation": net.deviation().item(), "train_loss": losses.mean().item(),
+        "test_error": sum(y * f <= 0 for y, f in zip(data.test_y.tolist(), step.f.tolist())) / len(data.test_y),
+        "abs_f_mean": statistics.mean(map(abs, step.f.tolist())), "no_flip": step.flips.tolist().count(False),
+    }  # fmt: skip
+    eta = [abs(eta) for eta in step.eta.tolist() if eta != math.inf]
+    delta = [length for length in step.delta_norm.tolist() if length != math.inf]
+    norms = [math.hypot(*x) for x, flips in zip(data.test_x.tolist(), step.flips.tolist()) if flips]
+    relative = [length / norm for length, norm in zip(delta, norms)]
+    measured = {"grad_norm": step.grad_norm.tolist(), "delta_norm": delta, "rel_delta": relative, "eta": eta}
+    for name, values in measured.items():
+        expected |= {f"{name}_mean": statistics.mean(values), f"{name}_std": statistics.pstdev(values)}
+    assert expected["no_flip"] > 0 and expected["left_ball"]
+    assert {column: float(row[column]) for column in expected} == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name, radius", [("advtrain.py", ["--C0", "3"]), ("advtraingap.py", ["--gap", "0.6"])])
+def test_every_column_of_adversarial_training_is_what_the_library_says(tmp_path, name, radius):
+    options = "--num1 3 --num2 8 --size 6 --width 30 --bs 50 --lr 0.2 --T 3 --patience 2 --eps 0.1 --atk_iters 4"
+    options += " --seed 4 --bias --box --device cpu"
+    assert script(name, *options.split(), *radius, "--out", tmp_path / "rows.csv").returncode == 0
+    (row,) = rows(tmp_path / "rows.csv")
+    V = 3 / 30**0.5 if name == "advtrain.py" else 0.6
+    data = common.load_digits(3, 8, 6, normalize=True, seed=4)
+    net = common.TwoLayerNet(36, 30, seed=4, bias=True)
+    run = common.adversarial_training(net, data.train_x, data.train_y, V, 0.1, 4, 0.2, 50, 3, 2, box=True)
+    delta, robust = common.pgd(net, data.test_x, data.test_y, 0.1, 4, box=True)
+    expected = {
+        "num1": 3, "num2": 8, "size": 6, "d": 36, "width": 30, "C0": V * 30**0.5, "V": V, "eps": 0.1, "atk_iters": 4,
+        "bias": 1, "box": 1, "bs": 50, "lr": 0.2, "T": 3, "patience": 2, "seed": 4, "epochs": run.epochs,
+        "steps": run.steps, "train_loss": run.train_loss, "train_robust_acc": run.train_robust_acc,
+        "test_acc": (net.f(data.test_x) * data.test_y > 0).double().mean().item(),
+        "robust_test_acc": robust.double().mean().item(), "max_deviation": net.deviation().item(),
+    }  # fmt: skip
+    assert 0.1 < expected["robust_test_acc"] < expected["test_acc"]
+    assert {column: float(row[column]) for column in expected} == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_first_command_gives_the_papers_numbers(tmp_path):
+    """The ranges hold for any seed: an independent implementation measured 940 steps, 0.5 %, 0.97 and 2.14."""
+    command = "--bs 64 --T 1000 --lr 0.1 --num1 0 --num2 1 --width 1000 --size 5 --C0 10 --seed 0"
+    assert script("ntk_normal.py", *command.split(), "--out", tmp_path / "rows.csv").returncode == 0
+    (row,) = rows(tmp_path / "rows.csv")
+    assert row["left_ball"] == "1" and 700 < int(row["steps"]) < 1200
+    assert float(row["test_error"]) < 0.01
+    assert 0.9 < float(row["grad_norm_mean"]) / 5 < 1.05
+    assert 1.95 < float(row["rel_delta_mean"]) * 5 < 2.35
+    assert row["no_flip"] == "0"
 
 
 def test_a_row_does_not_depend_on_the_smaller_balls_beside_it(tmp_path):
@@ -203,7 +268,8 @@ def test_ctrl_c_ends_with_130_and_no_torn_row(tmp_path):
     # A shell's background jobs ignore Ctrl-C, and so would their children.
     listen = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **listen)
-    while not lock.exists():  # the script makes it when it looks at its results file, right before it trains
+    # The script makes the lock when it looks at its results file, right before it loads the data and trains.
+    while not lock.exists() and process.poll() is None:
         time.sleep(0.1)
     time.sleep(3)
     process.send_signal(signal.SIGINT)
@@ -211,6 +277,16 @@ def test_ctrl_c_ends_with_130_and_no_torn_row(tmp_path):
     assert process.returncode == 130
     assert stderr.count("\n") == 1 and "interrupted" in stderr
     assert out.read_text() == before
+
+
+def test_a_terminal_shows_a_progress_bar(tmp_path):
+    ours, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (40, 160))
+    command = [sys.executable, ROOT / "ntk_normal.py", *TINY["ntk_normal.py"], "--out", tmp_path / "rows.csv"]
+    assert subprocess.run(command, stderr=terminal, stdout=subprocess.DEVNULL).returncode == 0
+    os.close(terminal)
+    shown = os.read(ours, 10**6).decode()
+    assert "loss" in shown and "deviation" in shown and "step/s" in shown
 
 
 @pytest.mark.parametrize("name", TINY)
