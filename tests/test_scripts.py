@@ -98,7 +98,7 @@ def test_every_column_of_ntk_normal_is_what_the_library_says(tmp_path):
     losses = torch.log(1 + torch.exp(-data.train_y * net.f(data.train_x).detach()))
     expected = {
         "num1": 3, "num2": 8, "size": 6, "d": 36, "width": 12, "C0": 2, "V": 2 / 12**0.5, "bias": 1, "bs": 50,
-        "lr": 0.2, "T": 7, "seed": 5, "epochs": exited.epochs, "steps": exited.steps, "left_ball": exited.left_ball,
+        "lr": 0.2, "T": 7, "seed": 5, "epochs": exited.epochs, "steps": exited.steps, "left_ball": int(exited.left_ball),
         "max_deviation": net.deviation().item(), "train_loss": losses.mean().item(),
         "test_error": sum(y * f <= 0 for y, f in zip(data.test_y.tolist(), step.f.tolist())) / len(data.test_y),
         "abs_f_mean": statistics.mean(map(abs, step.f.tolist())), "no_flip": step.flips.tolist().count(False),
