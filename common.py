@@ -476,7 +476,7 @@ def configuration_columns(columns):
 def read_rows(path, columns):
     """The rows of a results CSV as dicts of strings.
 
-    Raises RunError where the file cannot be read, has other columns than these, or a row is torn or no run.
+    Raises RunError where the file cannot be read, has other columns than these, or a row is torn or not of numbers.
     """
     try:
         text = Path(path).read_text()
@@ -569,7 +569,7 @@ def save_network(save_dir, net, config):
     The dict holds `state_dict`, with W, W0 and a (and output_bias if there is one), and `config`, the row's
     configuration. Raises RunError where the file cannot be written.
     """
-    name = [Path(sys.argv[0]).stem] + [f"{column}={value:g}" for column, value in config.items()]
+    name = [Path(sys.argv[0]).stem] + [f"{column}={value}" for column, value in config.items()]
     path = Path(save_dir) / ("-".join(name) + ".pt")
     try:
         torch.save({"state_dict": net.state_dict(), "config": config}, f"{path}.part")
@@ -753,34 +753,20 @@ def run_adversarial(args, C0, V):
     if not prepare(args, ADVERSARIAL_COLUMNS, [config], adversarial_summary):
         return
     digits = load_digits(args.num1, args.num2, args.size, args.data_dir, True, args.seed, args.device)
+    train_set, test_set = (digits.train_x, digits.train_y), (digits.test_x, digits.test_y)
     net = TwoLayerNet(args.size**2, args.width, args.seed, args.bias).to(args.device)
     started = time.perf_counter()
-    trained = adversarial_training(
-        net,
-        digits.train_x,
-        digits.train_y,
-        V,
-        args.eps,
-        args.atk_iters,
-        args.lr,
-        args.bs,
-        args.T,
-        args.patience,
-        args.box,
-    )
-    attack = (args.eps, args.atk_iters, args.box)
-    row = (
-        config
-        | trained._asdict()
-        | {
-            "test_acc": accuracy(net, digits.test_x, digits.test_y),
-            "robust_test_acc": robust_accuracy(net, digits.test_x, digits.test_y, *attack),
-            "max_deviation": net.deviation().item(),
-            "seconds": round(time.perf_counter() - started, 3),
-            "device": args.device,
-            "torch": torch.__version__,
-        }
-    )
+    attack, sgd = (args.eps, args.atk_iters), (args.lr, args.bs, args.T, args.patience)
+    trained = adversarial_training(net, *train_set, V, *attack, *sgd, args.box)
+    row = config | trained._asdict()
+    row |= {
+        "test_acc": accuracy(net, *test_set),
+        "robust_test_acc": robust_accuracy(net, *test_set, *attack, args.box),
+        "max_deviation": net.deviation().item(),
+        "seconds": round(time.perf_counter() - started, 3),
+        "device": args.device,
+        "torch": torch.__version__,
+    }
     finish(args, ADVERSARIAL_COLUMNS, row, config, net, adversarial_summary)
 
 
