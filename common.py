@@ -583,16 +583,18 @@ def save_network(save_dir, net, config):
 
 
 def whole_number(at_least, at_most=2**31 - 1):
-    """An argparse type: a whole number in the given range, ends included."""
+    """An argparse type: a whole number in the given range, ends included; 1e5 is one, too."""
 
     def parse(text):
         try:
-            value = int(text)
+            value = float(text)
         except ValueError:
+            value = math.nan
+        if not value.is_integer():
             raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}")
         if not at_least <= value <= at_most:
-            raise argparse.ArgumentTypeError(f"must be from {at_least} to {at_most}, not {value}")
-        return value
+            raise argparse.ArgumentTypeError(f"must be from {at_least} to {at_most}, not {text}")
+        return int(value)
 
     return parse
 
@@ -621,7 +623,10 @@ def bare_parser(documentation):
     """An argparse parser whose help starts with documentation's first line, a command, and whose errors are one line."""
     command, _, description = documentation.partition("\n")
     made = argparse.ArgumentParser(
-        usage=command, description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage=f"%(prog)s [options], as in\n\n  {command}",
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.error = lambda message: made.exit(2, f"{made.prog}: error: {message} (see --help)\n")
     return made
@@ -692,7 +697,8 @@ def prepare(args, columns, configs, summary):
         if row is None:
             missing.append(config)
         else:
-            print(f"skipped: {args.out} has this run already (--force runs it again)\n{summary(row)}")
+            unsaved = " and saves its network" if args.save_dir else ""
+            print(f"skipped: {args.out} has this run already (--force runs it again{unsaved})\n{summary(row)}")
     return missing
 
 

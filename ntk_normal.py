@@ -51,7 +51,7 @@ def parse_arguments():
         type=common.positive,
         nargs="+",
         default=[10.0],
-        metavar="",
+        metavar="C0",
         help="radii of the lazy balls, ||w_s - w_s,0|| <= V = C0/sqrt(m) for every neuron s; one training run passes\n"
         "through the smaller balls on its way and gives a row for each (default: 10)",
     )
@@ -87,6 +87,7 @@ def summary(row):
     """A row of ntk_normal.csv for people to read."""
     number = common.numbers(row)
     end = "left the lazy ball" if number["left_ball"] else "NOT out of the lazy ball after T epochs"
+    end += "" if number["steps"] else " in the first step: UNTRAINED network"
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:g} (V {V:.4g}), seed {seed:g}:\n"
         f"  {end}, kept step {{steps:g}} (epoch {{epochs:g}}), deviation {{max_deviation:.4g}}, "

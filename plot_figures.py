@@ -38,7 +38,7 @@ GRIDS = {
 # What makes runs comparable, and the scripts' defaults for it.
 SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "bs": 64, "lr": 0.1, "T": 1000}
 ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
-PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "authors' scripts (bias, box)", (1, 0): "bias", (0, 1): "box"}
+PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "with bias and box", (1, 0): "with bias", (0, 1): "with box"}
 
 WIDTH_COLOURS = {1000: "tab:red", 10000: "tab:orange", 100000: "tab:blue"}
 COLOURS = ("#CC79A7", "#000000", "#56B4E9", "#8C6D31")
@@ -157,7 +157,8 @@ def draw_curves(figure, settings, rows, curve, fixed, usual):
     if not rows:
         return None
     rows = fix(rows, fixed, usual, curve, "size")
-    drawn, axes = plt.subplots(1, 3, figsize=(5.5, 2.3), layout="constrained")
+    log = {"xscale": "log", "yscale": "log"}
+    drawn, axes = plt.subplots(1, 3, figsize=(5.5, 2.3), layout="constrained", subplot_kw=log)
     colours, markers = itertools.cycle(COLOURS), itertools.cycle(MARKERS)
     styles = {
         value: {"color": curve == "width" and WIDTH_COLOURS.get(value) or next(colours), "marker": next(markers)}
@@ -168,7 +169,7 @@ def draw_curves(figure, settings, rows, curve, fixed, usual):
         (axes[1], "grad_norm_mean", r"$\|\nabla f\|$", 0.5, r"$c\sqrt{d}$"),
         (axes[2], "eta_mean", r"$|\eta|$", -1.0, r"$c/d$"),
     ]:
-        scales = []
+        scales, extent = [], []
         for value, style in styles.items():
             cells = grouped([row for row in rows if row[curve] == value and np.isfinite(row[column])], "d")
             if not cells:
@@ -179,16 +180,18 @@ def draw_curves(figure, settings, rows, curve, fixed, usual):
             ended = np.array([any(row["left_ball"] == 0 for row in cell) for cell in cells.values()])
             ax.plot(d, mean, **style)
             ax.plot(d[ended], mean[ended], **style | {"linestyle": "none", "markerfacecolor": "white"})
-            ax.fill_between(
-                d, np.maximum(mean - spread, mean / 10), mean + spread, color=style["color"], alpha=0.25, lw=0
-            )
+            band = np.maximum(mean - spread, mean / 10), mean + spread
+            ax.fill_between(d, *band, color=style["color"], alpha=0.25, linewidth=0)
+            extent += [*band[0], *band[1]]
             scales.append(np.log(mean) - power * np.log(d))
-        if scales:
-            d = np.array(sorted({row["d"] for row in rows}))
-            ax.plot(d, np.exp(np.mean(np.concatenate(scales))) * d**power, color="tab:green", ls="--", lw=1.5, zorder=1)
-        ax.legend([Line2D([], [], color="tab:green", ls="--", lw=1.5)], [bound], frameon=False, loc="best")
+        d = np.array(sorted({row["d"] for row in rows}))
+        if scales and len(d) > 1:
+            rate = np.exp(np.mean(np.concatenate(scales))) * d**power
+            ax.plot(d, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)
+            ax.legend(ax.lines[-1:], [bound], frameon=False)
+            extent += [*rate]
         ax.set(title=title, xlabel="$d$")
-        log_ticks(ax, {row["d"] for row in rows})
+        log_ticks(ax, {row["d"] for row in rows}, extent)
 
     symbol = "m" if curve == "width" else "C_0"
     handles = [Line2D([], [], **style) for style in styles.values()]
@@ -204,16 +207,19 @@ def draw_curves(figure, settings, rows, curve, fixed, usual):
     return drawn
 
 
-def log_ticks(ax, dimensions):
-    """Both axes logarithmic and labelled in plain numbers, the horizontal one at the dimensions that were run."""
+def log_ticks(ax, dimensions, extent):
+    """Both logarithmic axes labelled in plain numbers, the horizontal one at the dimensions that were run."""
     shown = []
     for d in sorted(dimensions):
         if not shown or d > 1.6 * shown[-1]:
             shown.append(d)
-    ax.set(xscale="log", yscale="log")
+    if extent:
+        # A single value would have no room and no tick: the axis spans a factor of 2.2 at least.
+        middle, factor = np.sqrt(min(extent) * max(extent)), np.sqrt(max(max(extent) / min(extent), 2)) * 1.1
+        ax.set_ylim(middle / factor, middle * factor)
     ax.xaxis.set_major_locator(FixedLocator(shown))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     ax.yaxis.set_minor_locator(NullLocator())
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -244,22 +250,22 @@ def draw_maps(settings, left, right):
         rows = [row for row in left if (row["bias"], row["box"]) == protocol]
         say_missing("4 left", [*settings, title], rows, "size", "eps", "seed")
         rows = fix(fix(rows, "width", 1000, "size", "eps"), "C0", 10, "size", "eps")
-        ax_left.set(title=title, xlabel="$d$", ylabel=r"$\varepsilon$")
+        ax_left.set(title=f"left, {title}", xlabel="$d$", ylabel=r"$\varepsilon$")
         if draw_map(ax_left, rows, "size", range(5, 29), "eps"):
             draw_bound(ax_left, lambda size: 5 / size, r"$5/\sqrt{d}$")
             count = seeds(grouped(rows, "size", "eps"))
-            ax_left.set_title(f"{title}\n$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}, {count}")
-            ax_left.xaxis.set_major_locator(FixedLocator(SIZES))
+            ax_left.set_title(f"left, {title}\n$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}, {count}")
+            ax_left.xaxis.set_major_locator(FixedLocator(SIZES[::2]))
             ax_left.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size**2:g}"))
 
         rows = [row for row in right if (row["bias"], row["box"]) == protocol]
         say_missing("4 right", [*settings, title], rows, "width", "V", "seed")
         rows = fix(fix(rows, "size", 28, "width", "V"), "eps", 0.2, "width", "V")
-        ax_right.set(title=title, xlabel="$m$", ylabel="$V$", xscale="log")
+        ax_right.set(title=f"right, {title}", xlabel="$m$", ylabel="$V$", xscale="log")
         if draw_map(ax_right, rows, "width", WIDTHS, "V"):
             draw_bound(ax_right, lambda width: 25 / np.sqrt(width), r"$25/\sqrt{m}$")
             count = seeds(grouped(rows, "width", "V"))
-            ax_right.set_title(f"{title}\n$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}, {count}")
+            ax_right.set_title(f"right, {title}\n$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}, {count}")
             ax_right.xaxis.set_major_locator(FixedLocator(WIDTHS[::2]))
             ax_right.xaxis.set_major_formatter(FuncFormatter(lambda width, _: f"{width:,g}"))
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")

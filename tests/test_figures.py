@@ -54,8 +54,8 @@ def test_all_figures_are_drawn_and_the_missing_runs_counted(tmp_path):
         "figure 3: 131 of 140 expected runs are missing",
         "figure 4 left, paper's formulas: 2394 of 2400 expected runs are missing",
         "figure 4 right, paper's formulas: 700 of 700 expected runs are missing",
-        "figure 4 left, authors' scripts (bias, box): 2400 of 2400 expected runs are missing",
-        "figure 4 right, authors' scripts (bias, box): 699 of 700 expected runs are missing",
+        "figure 4 left, with bias and box: 2400 of 2400 expected runs are missing",
+        "figure 4 right, with bias and box: 699 of 700 expected runs are missing",
     ]:
         assert line in ended.stderr.splitlines()
     names = {path.name for path in (tmp_path / "figures").iterdir()}
@@ -98,6 +98,15 @@ def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
     assert (band.y0, band.y1) == pytest.approx((0.1, 0.4 + np.std([0.2, 0.3, 0.7], ddof=1)))
     np.testing.assert_allclose(np.diff(np.log(figure.axes[1].lines[-1].get_ydata())), 0.5 * np.log(4))
     assert figure.get_suptitle() == "$C_0$ = 10, 1-3 seeds, 3 rays that never flip left out"
+
+
+@pytest.mark.parametrize("relative", [0.13981458071254715, 0.3, 7e-4, 1.0])
+def test_a_single_run_still_has_axes(tmp_path, relative):
+    write_ntk_row(tmp_path, 5, 1000, 10, 0, rel_delta_mean=relative, eta_mean=relative / 3)
+    figure = plot_figures.draw_curves("2", (), ntk_rows(tmp_path), "width", "C0", 10)
+    for ax in figure.axes:
+        low, high = ax.get_ylim()
+        assert any(low <= tick <= high for tick in ax.get_yticks()) and high / low > 1.4
 
 
 def test_runs_that_the_epochs_ended_are_hollow(tmp_path):
@@ -147,14 +156,11 @@ def test_the_papers_panels_are_there_and_counted_when_only_the_authors_ran(tmp_p
     write_adversarial_row(tmp_path / "advtraingap.csv", 28, 1000, 0.5, 0.2, 0, 0.5, bias=1, box=1)
     rows = plot_figures.read_runs(tmp_path / "advtraingap.csv", common.ADVERSARIAL_COLUMNS)
     figure = plot_figures.draw_maps((), [], rows)
-    assert [ax.get_title().split("\n")[0] for ax in figure.axes[:4]] == [
-        "paper's formulas",
-        "paper's formulas",
-        "authors' scripts (bias, box)",
-        "authors' scripts (bias, box)",
-    ]
+    titles = [ax.get_title().split("\n")[0] for ax in figure.axes[:4]]
+    paper, both = "paper's formulas", "with bias and box"
+    assert titles == [f"left, {paper}", f"right, {paper}", f"left, {both}", f"right, {both}"]
     said = capsys.readouterr().err
-    assert "paper's formulas: 700 of 700" in said and "(bias, box): 699 of 700" in said
+    assert "paper's formulas: 700 of 700" in said and "bias and box: 699 of 700" in said
     (panel,) = maps(figure, "$m$")
     (((V, (left, right)), robust),) = panel.items()
     assert (V, robust) == (0.5, 0.5) and left < 1000 < right

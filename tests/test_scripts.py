@@ -168,6 +168,8 @@ def test_a_row_that_the_epochs_ended_says_so(tmp_path):
 BAD_ARGUMENTS = [
     ("ntk_normal.py", "--width 0"),
     ("ntk_normal.py", "--width many"),
+    ("ntk_normal.py", "--width 10.5"),
+    ("ntk_normal.py", "--width 1e10"),
     ("ntk_normal.py", "--bs 0"),
     ("ntk_normal.py", "--T 0"),
     ("ntk_normal.py", "--size 0"),
@@ -292,7 +294,7 @@ def test_a_terminal_shows_a_progress_bar(tmp_path):
 @pytest.mark.parametrize("name", TINY)
 def test_help_starts_with_a_command_that_runs(name):
     ended = script(name, "--help", COLUMNS="500")
-    command = ended.stdout.splitlines()[0].removeprefix("usage: ").split()
+    command = ended.stdout.splitlines()[2].split()
     assert ended.returncode == 0 and command[:2] == ["python", name]
     assert script(*command[1:], "--help").returncode == 0
     explained = {line.split()[0] for line in ended.stdout.splitlines() if line.startswith("  --")}
