@@ -181,7 +181,8 @@ def draw_curves(figure, settings, rows, curve, fixed, usual):
             ax.plot(d, mean, **style)
             ax.plot(d[ended], mean[ended], **style | {"linestyle": "none", "markerfacecolor": "white"})
             band = np.maximum(mean - spread, mean / 10), mean + spread
-            ax.fill_between(d, *band, color=style["color"], alpha=0.25, linewidth=0)
+            if spread.any():
+                ax.fill_between(d, *band, color=style["color"], alpha=0.25, linewidth=0)
             extent += [*band[0], *band[1]]
             scales.append(np.log(mean) - power * np.log(d))
         d = np.array(sorted({row["d"] for row in rows}))
