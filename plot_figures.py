@@ -170,6 +170,7 @@ def draw_curves(figure, settings, rows, curve, fixed, usual):
         (axes[2], "eta_mean", r"$|\eta|$", -1.0, r"$c/d$"),
     ]:
         scales, extent = [], []
+        ax.autoscale(False)  # it cannot tell a single run from no range at all
         for value, style in styles.items():
             cells = grouped([row for row in rows if row[curve] == value and np.isfinite(row[column])], "d")
             if not cells:
@@ -181,8 +182,7 @@ def draw_curves(figure, settings, rows, curve, fixed, usual):
             ax.plot(d, mean, **style)
             ax.plot(d[ended], mean[ended], **style | {"linestyle": "none", "markerfacecolor": "white"})
             band = np.maximum(mean - spread, mean / 10), mean + spread
-            if spread.any():
-                ax.fill_between(d, *band, color=style["color"], alpha=0.25, linewidth=0)
+            ax.fill_between(d, *band, color=style["color"], alpha=0.25, linewidth=0)
             extent += [*band[0], *band[1]]
             scales.append(np.log(mean) - power * np.log(d))
         d = np.array(sorted({row["d"] for row in rows}))
@@ -214,6 +214,7 @@ def log_ticks(ax, dimensions, extent):
     for d in sorted(dimensions):
         if not shown or d > 1.6 * shown[-1]:
             shown.append(d)
+    ax.set_xlim(shown[0] / 1.2, max(dimensions) * 1.2)
     if extent:
         # A single value would have no room and no tick: the axis spans a factor of 2.2 at least.
         middle, factor = np.sqrt(min(extent) * max(extent)), np.sqrt(max(max(extent) / min(extent), 2)) * 1.1
