@@ -449,8 +449,7 @@ def adversarial_training(net, x, y, V, eps, atk_iters, lr, bs, T, patience, box=
             stalled = stalled + 1 if accuracy - before <= 1e-4 else 0
             if epoch == T or stalled > patience:
                 break
-            batches = list(zip(adversarial_x.split(bs), y.split(bs)))
-            for batch_x, batch_y in batches:
+            for batch_x, batch_y in zip(adversarial_x.split(bs), y.split(bs)):
                 loss, longest, hidden, inputs = net.loss_and_factored_gradient(batch_x, batch_y)
                 net.W.addmm_(hidden.T, inputs, alpha=-lr)
                 # No row of W is further than reach from W0: before reach gets to V, projecting would change nothing.
@@ -635,7 +634,7 @@ def bare_parser(documentation):
 def parser(documentation, bs, lr, out):
     """The `bare_parser` with the options that all three training scripts share."""
     made = bare_parser(documentation)
-    for name, kind, default, explanation in [
+    options = [
         ("--num1", whole_number(0, 9), 0, "the digit labelled y = -1"),
         ("--num2", whole_number(0, 9), 1, "the digit labelled y = +1"),
         ("--size", whole_number(1, 28), 28, "downsample the images to size x size, so that d = size^2"),
@@ -647,14 +646,20 @@ def parser(documentation, bs, lr, out):
         ("--device", device, "auto", "auto, cpu or cuda"),
         ("--data-dir", Path, DATA_DIR, "the folder with MNIST/raw; MNIST is downloaded to it if it has none"),
         ("--out", Path, out, "the CSV that the row is appended to"),
-    ]:
-        made.add_argument(name, type=kind, default=default, metavar="", help=f"{explanation} (default: %(default)s)")
+    ]
+    add_options(made, options)
     made.add_argument("--save-dir", type=Path, metavar="", help="a folder to save the trained network in")
     made.add_argument(
         "--bias", action="store_true", help="the authors' network: a trained hidden bias, a fixed output one"
     )
     made.add_argument("--force", action="store_true", help="run again, although --out has the row already")
     return made
+
+
+def add_options(made, options):
+    """Add (name, type, default, explanation) options to the parser; their help ends with the default."""
+    for name, kind, default, explanation in options:
+        made.add_argument(name, type=kind, default=default, metavar="", help=f"{explanation} (default: %(default)s)")
 
 
 def parse(made):
@@ -738,12 +743,12 @@ ADVERSARIAL_COLUMNS = (
 def adversarial_parser(documentation, out):
     """The `parser` of the two scripts of Section 5.2; each adds the option that gives the ball's radius V."""
     made = parser(documentation, bs=32, lr=0.01, out=out)
-    for name, kind, default, explanation in [
+    options = [
         ("--eps", positive, 0.2, "the largest ||delta|| of the attack, for inputs of norm 1"),
         ("--atk_iters", whole_number(1), 100, "PGD steps, each 2.5 eps / atk_iters long"),
         ("--patience", whole_number(0), 20, "stop once more epochs than this in a row gained 1e-4 or less"),
-    ]:
-        made.add_argument(name, type=kind, default=default, metavar="", help=f"{explanation} (default: %(default)s)")
+    ]
+    add_options(made, options)
     made.add_argument("--box", action="store_true", help="clip attacked images to [0, 1], as the authors' scripts do")
     return made
 

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 
@@ -15,8 +17,18 @@ def digits():
     return common.load_digits(0, 1, 5, seed=0)
 
 
+@pytest.fixture
+def packed_mnist(tmp_path):
+    """A data folder with MNIST's .gz files alone."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in (common.DATA_DIR / "MNIST" / "raw").glob("*.gz"):
+        shutil.copy(path, raw)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
-def lazy_net(digits):
+def lazy_net():
     """A function of (size, width): a network trained on digits 0 and 1 up to the border of its lazy ball, C0 = 10."""
 
     def train(size, width, bias=False):

@@ -3,7 +3,6 @@
 import copy
 import math
 import os
-import shutil
 import subprocess
 import sys
 from fractions import Fraction
@@ -52,16 +51,6 @@ def test_the_seed_shuffles_the_training_examples_once(digits):
     assert not torch.equal(other.train_x, digits.train_x)
     assert torch.equal(digits.train_x.sum(1).sort().values, stored.train_x.sum(1).sort().values)
     assert torch.equal(digits.test_x, stored.test_x)
-
-
-@pytest.fixture
-def packed_mnist(tmp_path):
-    """A data folder with MNIST's .gz files alone."""
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for path in (common.DATA_DIR / "MNIST" / "raw").glob("*.gz"):
-        shutil.copy(path, raw)
-    return tmp_path
 
 
 def test_half_unpacked_files_are_unpacked_again(packed_mnist):

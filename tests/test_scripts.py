@@ -5,7 +5,6 @@ import math
 import os
 import pty
 import resource
-import shutil
 import signal
 import statistics
 import subprocess
@@ -207,16 +206,12 @@ def test_bad_arguments_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_bad_files_are_refused_before_training(name, tmp_path):
+def test_bad_files_are_refused_before_training(name, tmp_path, packed_mnist):
     (tmp_path / "file").write_text("")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     (tmp_path / "torn.csv").write_text(COLUMNS[name] + "\n0,1,5")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\n")
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for path in (common.DATA_DIR / "MNIST" / "raw").glob("*.gz"):
-        shutil.copy(path, raw)
-    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(b"not what it was")
+    (packed_mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"not what it was")
     cases = [
         (["--out", tmp_path], "Is a directory"),
         (["--out", tmp_path / "file" / "rows.csv"], "cannot write"),
@@ -224,7 +219,7 @@ def test_bad_files_are_refused_before_training(name, tmp_path):
         (["--out", tmp_path / "torn.csv"], "line 2"),
         (["--out", tmp_path / "binary.csv"], "cannot read"),
         (["--save-dir", tmp_path / "file"], "cannot write"),
-        (["--data-dir", tmp_path], "MNIST"),
+        (["--data-dir", packed_mnist], "MNIST"),
         (["--data-dir", tmp_path / "file"], "MNIST"),
     ]
 
