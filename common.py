@@ -167,57 +167,57 @@ class TwoLayerNet(nn.Module):
         f = (gradient * x).sum(dim=1) + self.output_bias
         return f / math.sqrt(self.width), gradient[:, : self.d] / math.sqrt(self.width)
 
-    @torch.no_grad()
-    def loss_and_factored_gradient(self, x, y):
-        """The mean logistic loss of (x, y), and its gradient in W as a product that is never formed.
-
-        Returns (loss, longest, hidden (n, width), inputs (n, d)). The gradient is hidden.T @ inputs, so that an
-        SGD step is `W.addmm_(hidden.T, inputs, alpha=-lr)`, without a second tensor of W's size; none of its
-        rows is longer than longest, since hidden holds only +-1 and 0. Raises RunError where loss or gradient is
-        NaN or infinite.
-        """
-        x = self.weighted_input(x)
-        z = x @ self.W.T
-        f = (torch.relu(z) @ self.a + self.output_bias) / math.sqrt(self.width)
-        margin = y * f
-        slope = torch.sigmoid(-margin) * (-y / (len(y) * math.sqrt(self.width)))
-        inputs = x * slope[:, None]
-        measures = torch.stack([F.softplus(-margin).mean(), torch.linalg.vector_norm(inputs, dim=1).sum()])
-        loss, longest = map(_finite, measures.tolist())
-        return loss, longest, z.gt_(0).mul_(self.a), inputs
-
-    # The lazy ball (Definition 2.1)
-
-    @torch.no_grad()
     def deviation(self):
-        """||W - W0||_{2,inf} = max_s ||w_s - w_{s,0}||, a scalar tensor (Section 2, "Notation")."""
-        return torch.stack([torch.linalg.vector_norm(moved, dim=1).max() for _, _, moved in self._rows()]).max()
+        """||W - W0||_{2,inf}, a scalar tensor: see `deviation`."""
+        return deviation(self.W, self.W0)
 
-    @torch.no_grad()
-    def project(self, V):
-        """Project W in place onto the lazy ball B_{2,inf}(W0, V) (Section 5.2); return the deviation it had before.
 
-        Rows inside stay as they are, bit for bit; a row outside moves to the sphere along its difference. It is
-        aimed a rounding error of float32 below V, so that it lies inside when looked at again.
-        """
-        furthest = []
-        for w, w0, moved in self._rows():
-            distance = torch.linalg.vector_norm(moved, dim=1)
-            outside = (distance > V).nonzero().squeeze(1)
-            radius = (V - FLOAT32_EPS * (torch.linalg.vector_norm(w0[outside], dim=1) + V)).clamp_min(0)
-            w[outside] = w0[outside] + moved[outside] * (radius / distance[outside])[:, None]
-            furthest.append(distance.max())
-        return torch.stack(furthest).max()
+@torch.no_grad()
+def factored_gradient(W, a, output_bias, x, y):
+    """The gradient in W of the logistic losses of (x, y), summed, as a product that is never formed.
 
-    def _rows(self):
-        """Blocks of the rows of W, W0 and W - W0, the last in one small buffer: whole, it would be as large as W."""
-        buffer = torch.empty_like(self.W0[:1024])
-        for w, w0 in zip(self.W.split(1024), self.W0.split(1024)):
-            yield w, w0, torch.sub(w, w0, out=buffer[: len(w)])
+    Returns (hidden (width, n), inputs (n, d)). The gradient is hidden @ inputs, so that an SGD step is
+    `W.addmm_(hidden, inputs, alpha=-lr / n)`, without a second tensor of W's size; hidden holds only +-1 and 0.
+    """
+    scale = y * -(len(a) ** -0.5)
+    # Neurons by examples: BLAS multiplies W @ x.T up to twice as fast as x @ W.T.
+    hidden = (W @ x.T).relu_()
+    slope = (a @ hidden).add_(output_bias).mul_(scale).sigmoid_().mul_(scale)
+    return hidden.sign_().mul_(a[:, None]), x * slope[:, None]
 
-    def rounding(self, V):
-        """How far rounding to float32 can move a row of W in one update, at most, while W lies in B_{2,inf}(W0, V)."""
-        return FLOAT32_EPS * (torch.linalg.vector_norm(self.W0, dim=1).max().item() + V)
+
+# The lazy ball (Definition 2.1)
+
+
+@torch.no_grad()
+def deviation(W, W0):
+    """||W - W0||_{2,inf} = max_s ||w_s - w_{s,0}||, a scalar tensor (Section 2, "Notation")."""
+    return torch.stack([torch.linalg.vector_norm(moved, dim=1).max() for _, moved in _moved(W, W0)]).max()
+
+
+@torch.no_grad()
+def project(W, W0, V, aim):
+    """Project W in place onto the lazy ball B_{2,inf}(W0, V) (Section 5.2).
+
+    Rows inside stay as they are, bit for bit. A row outside moves along its difference to the distance aim, which
+    is V less `rounding`, so that it lies inside when looked at again.
+    """
+    for w, moved in _moved(W, W0):
+        distance = torch.linalg.vector_norm(moved, dim=1)
+        w.addcmul_(moved, torch.where(distance > V, aim / distance - 1, 0)[:, None])
+
+
+def _moved(W, W0):
+    """Blocks of W's rows and of W - W0, the latter in one small buffer: whole, it would be as large as W."""
+    rows = 2**18 // max(1, W.shape[1])
+    buffer = torch.empty_like(W0[:rows])
+    for w, w0 in zip(W.split(rows), W0.split(rows)):
+        yield w, torch.sub(w, w0, out=buffer[: len(w)])
+
+
+def rounding(W0, V):
+    """How far rounding to float32 can move a row of W in one update, at most, while W lies in B_{2,inf}(W0, V)."""
+    return FLOAT32_EPS * (torch.linalg.vector_norm(W0, dim=1).max().item() + V)
 
 
 def in_chunks(width, *tensors):
@@ -384,40 +384,56 @@ def train_until_exit(net, x, y, radii, lr, bs, T):
     it, net is the last iterate INSIDE that ball; training then goes on from the iterate outside. Batches of bs
     examples are taken in the order of x (n, d) and y (n,), the same every epoch.
 
-    Raises RunError where the loss or a weight becomes NaN or infinite.
+    Raises RunError where a weight becomes NaN or infinite.
     """
     radii = list(radii)
+    x = net.weighted_input(x)
+    # The weights of a pixel that is zero in every example never move and never enter f.
+    pixels = (x != 0).any(dim=0).nonzero().squeeze(1)
+    x, W, W0 = x[:, pixels], net.W[:, pixels], net.W0[:, pixels]
+    inside = torch.empty_like(W)
     batches = list(zip(x.split(bs), y.split(bs)))
-    inside = torch.empty_like(net.W)
-    rounding = net.rounding(radii[-1])
-    reach, paused, started = 0.0, 0.0, time.perf_counter()
+    # No row of W is further than reach from W0, so W0 needs no look before reach gets to V. It is a number on the
+    # device, which is waited for once an epoch and when bound, the most that it can be, gets to V.
+    slack = rounding(W0, radii[-1])
+    stride = _longest_step(x, net.width, lr) + slack
+    reach, bound = torch.zeros((), dtype=torch.float64, device=W.device), 0.0
+    paused, started = 0.0, time.perf_counter()
     with tqdm(total=T * len(batches), unit="step", disable=None) as bar:
         for step, (batch_x, batch_y) in enumerate(itertools.chain.from_iterable(itertools.repeat(batches, T))):
-            loss, longest, hidden, inputs = net.loss_and_factored_gradient(batch_x, batch_y)
-            # No row of W is further than reach from W0, so W0 needs no look before reach gets to V.
-            reach += lr * longest + rounding
-            look = reach > radii[0]
+            hidden, inputs = factored_gradient(W, net.a, net.output_bias, batch_x, batch_y)
+            reach += torch.linalg.vector_norm(inputs, dim=1).sum() * (lr / len(batch_y)) + slack
+            bound += stride
+            if bound > radii[0] or step % len(batches) == 0:
+                bound = _finite(reach.item())
+            look = bound > radii[0]
             if look:
-                inside.copy_(net.W)
-            net.W.addmm_(hidden.T, inputs, alpha=-lr)
+                inside.copy_(W)
+            W.addmm_(hidden, inputs, alpha=-lr / len(batch_y))
             if look:
-                reach = _finite(net.deviation().item())
-            if reach > radii[0]:
+                bound = _finite(deviation(W, W0).item())
+                reach.fill_(bound)
+            if bound > radii[0]:
                 seconds = time.perf_counter() - started - paused
-                net.W.data, inside = inside, net.W.data
-                while radii and reach > radii[0]:
+                net.W[:, pixels] = inside
+                while radii and bound > radii[0]:
                     yield Exit(step // len(batches), step, True, seconds)
                     radii.pop(0)
                 if not radii:
                     return
-                net.W.data, inside = inside, net.W.data
                 paused = time.perf_counter() - started - seconds
             if not bar.disable:
-                bar.set_postfix_str(f"loss {loss:.4f}, deviation <= {reach / radii[0]:.2f} V", refresh=False)
+                bar.set_postfix_str(f"deviation <= {bound / radii[0]:.2f} V", refresh=False)
             bar.update()
     seconds = time.perf_counter() - started - paused
+    net.W[:, pixels] = W
     for _ in radii:
         yield Exit(T, T * len(batches), False, seconds)
+
+
+def _longest_step(x, width, lr):
+    """How far one SGD step can move a row of W: lr mean_i |loss'_i| ||x_i|| / sqrt(m), where |loss'_i| <= 1."""
+    return lr * torch.linalg.vector_norm(x, dim=1).max().item() / math.sqrt(width)
 
 
 class AdversarialRun(NamedTuple):
@@ -439,28 +455,29 @@ def adversarial_training(net, x, y, V, eps, atk_iters, lr, bs, T, patience, box=
 
     Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite.
     """
-    rounding = net.rounding(V)
-    reach, stalled, accuracy = 0.0, 0, -math.inf
+    W, W0 = net.W.detach(), net.W0
+    slack = rounding(W0, V)
+    bound, stalled, accuracy = 0.0, 0, -math.inf
     with tqdm(total=T, unit="epoch", disable=None) as bar:
         for epoch in range(T + 1):
             delta, robust = pgd(net, x, y, eps, atk_iters, box)
-            adversarial_x = x + delta
             before, accuracy = accuracy, robust.double().mean().item()
             stalled = stalled + 1 if accuracy - before <= 1e-4 else 0
             if epoch == T or stalled > patience:
                 break
-            for batch_x, batch_y in zip(adversarial_x.split(bs), y.split(bs)):
-                loss, longest, hidden, inputs = net.loss_and_factored_gradient(batch_x, batch_y)
-                net.W.addmm_(hidden.T, inputs, alpha=-lr)
-                # No row of W is further than reach from W0: before reach gets to V, projecting would change nothing.
-                reach += lr * longest + rounding
-                if reach > V:
-                    reach = min(_finite(net.project(V).item()), V)
-            bar.set_postfix_str(
-                f"loss {loss:.4f}, robust {accuracy:.3f}, deviation <= {reach / V:.2f} V", refresh=False
-            )
+            attacked = net.weighted_input(x + delta)
+            stride = _longest_step(attacked, net.width, lr) + slack
+            for batch_x, batch_y in zip(attacked.split(bs), y.split(bs)):
+                hidden, inputs = factored_gradient(W, net.a, net.output_bias, batch_x, batch_y)
+                W.addmm_(hidden, inputs, alpha=-lr / len(batch_y))
+                # No row of W is further than bound from W0: before that gets to V, projecting would change nothing.
+                bound += stride
+                if bound > V:
+                    project(W, W0, V, max(V - slack, 0))
+            bound = min(bound, _finite(deviation(W, W0).item()))
+            bar.set_postfix_str(f"robust {accuracy:.3f}, deviation {bound / V:.2f} V", refresh=False)
             bar.update()
-    return AdversarialRun(epoch, epoch * len(y.split(bs)), mean_loss(net, adversarial_x, y), accuracy)
+    return AdversarialRun(epoch, epoch * len(y.split(bs)), mean_loss(net, x + delta, y), accuracy)
 
 
 # ------------------------------------------------------------------------------------------------- results
