@@ -223,9 +223,9 @@ def rounding(W0, V):
 def in_chunks(width, *tensors):
     """Split tensors of equal length n into chunks of examples, to bound the memory of n x width intermediates.
 
-    A million activations stay close to the caches; fewer than 64 examples would spend the time on reading W.
+    A million activations stay close to the caches; fewer than 128 examples would spend the time on reading W.
     """
-    return zip(*(tensor.split(max(64, 2**20 // width)) for tensor in tensors))
+    return zip(*(tensor.split(max(128, 2**20 // width)) for tensor in tensors))
 
 
 @torch.no_grad()
@@ -270,9 +270,10 @@ class SmallestStep(NamedTuple):
 def smallest_step(net, x):
     """The exact `SmallestStep` with f(x) f(x + delta) < 0 for every row of x (Section 5.1).
 
-    Along delta = eta grad f the network is piecewise linear in eta. Sorted kinks and running sums of slope and
-    intercept give the FIRST sign change, also where f is not monotone along the ray; eta is the infimum of the
-    flipping steps, at which f is 0. All in float64: where |f| is small, float32 would not resolve the crossing.
+    Along delta = eta grad f the network is piecewise linear in eta. A step past the first sign change is found by
+    trying; the kinks before it, sorted, and running sums of slope and intercept then give the FIRST sign change, also
+    where f is not monotone along the ray. eta is the infimum of the flipping steps, at which f is 0. All in
+    float64: where |f| is small, float32 would not resolve the crossing.
     """
     W, a, output_bias = net.W.double(), net.a.double(), net.output_bias.double()
     parts = [
@@ -287,35 +288,63 @@ def _smallest_step(W, a, output_bias, x, d):
     gradient = ((p > 0) * a) @ W
     f = (gradient * x).sum(dim=1) + output_bias
     gradient = gradient[:, :d]
-    sign = f.sign()[:, None]
+    grad_norm, sign = torch.linalg.vector_norm(gradient, dim=1), f.sign()
 
     # At x - t sign(f) gradient, f is sum_s a_s relu(p_s + t q_s) + output_bias, all times sqrt(m) until the end.
-    q = -(sign * gradient) @ W[:, :d].T
-    first_slope = (q * (torch.where(p == 0, q, p) > 0)) @ a
-    # After the last kink: summed by itself, since the rounding of a running sum can make no slope a falling one.
-    last_slope = q.clamp(min=0) @ a
-    last_intercept = (p * (torch.where(q == 0, p, q) > 0)) @ a + output_bias
-    turns = p * q < 0
-    kinks, order = torch.where(turns, -p / q, math.nan).sort(dim=1)
-    bends = torch.where(turns, a * q.abs(), 0).gather(1, order)
+    q = (-sign[:, None] * gradient) @ W[:, :d].T
+    # A neuron at its kink is off, and turns on at once if q > 0.
+    p.masked_fill_(p == 0, -1e-200)
+    end, flips = _past_a_flip(p, q, a, output_bias, f, grad_norm)
+
+    # The kinks before the end, example by example, and how much the slope changes at each.
+    kinks = p.div(q).neg_()
+    inside = (kinks > 0) & (kinks < end[:, None])
+    example, neuron = inside.nonzero(as_tuple=True)
+    count = inside.sum(dim=1)
+    place = torch.arange(len(example), device=x.device) - (count.cumsum(0) - count)[example]
+    packed = end[:, None].repeat(1, int(count.max()))
+    packed[example, place] = kinks[example, neuron]
+    bends = torch.zeros_like(packed)
+    bends[example, place] = a[neuron] * q[example, neuron].abs()
+    kinks, order = packed.sort(dim=1)
+    bends = bends.gather(1, order)
+
+    # Segment k ends at kink k, the last one at the end, and lies on intercept[k] + slope[k] t.
+    slope = torch.cat([(-sign * grad_norm.square())[:, None], bends], dim=1).cumsum(dim=1)
+    intercept = torch.cat([f[:, None], -bends * kinks], dim=1).cumsum(dim=1)
     # Rounding may leave a ray that only touches zero this far below: not a flip.
-    tiny = 1e-13 * (p.abs().sum(dim=1, keepdim=True) + output_bias.abs())
-    del p, q, turns, order
-
-    # Segment k ends at kink k (NaN, sorted last, where there is none) and lies on intercept[k] + slope[k] t.
-    slope = torch.cat([first_slope[:, None], bends[:, :-1]], dim=1).cumsum(dim=1)
-    intercept = torch.cat([f[:, None], -(bends * kinks).nan_to_num()[:, :-1]], dim=1).cumsum(dim=1)
-    flipped = torch.cat([(intercept + slope * kinks) * sign < -tiny, last_slope[:, None] * sign < 0], dim=1)
+    tiny = 1e-13 * (torch.linalg.vector_norm(p, ord=1, dim=1) + output_bias.abs())
+    flipped = (intercept[:, :-1] + slope[:, :-1] * kinks) * sign[:, None] < -tiny[:, None]
+    # At the end itself, where rows with fewer kinks are filled up, only a sum of its own is exact enough.
+    flipped = torch.cat([flipped & (kinks < end[:, None]), flips[:, None]], dim=1)
     segment = flipped.byte().argmax(dim=1, keepdim=True)
-    slope = torch.cat([slope, last_slope[:, None]], dim=1).gather(1, segment).squeeze(1)
-    intercept = torch.cat([intercept, last_intercept[:, None]], dim=1).gather(1, segment).squeeze(1)
+    crossing = -(intercept.gather(1, segment) / slope.gather(1, segment)).squeeze(1)
 
-    f, gradient, sign = f / math.sqrt(len(a)), gradient / math.sqrt(len(a)), sign.squeeze(1)
-    grad_norm = torch.linalg.vector_norm(gradient, dim=1)
-    flips = flipped.any(dim=1) & (sign != 0) & (grad_norm > 0)
     # t counts steps of sqrt(m) grad f.
-    eta = torch.where(flips, sign * intercept / slope * math.sqrt(len(a)), math.inf)
+    flips = flipped.any(dim=1) & (sign != 0) & (grad_norm > 0)
+    eta = torch.where(flips, -sign * crossing * math.sqrt(len(a)), math.inf)
+    f, grad_norm = f / math.sqrt(len(a)), grad_norm / math.sqrt(len(a))
     return SmallestStep(f, grad_norm, eta, torch.where(flips, eta.abs() * grad_norm, math.inf), flips)
+
+
+def _past_a_flip(p, q, a, output_bias, f, grad_norm):
+    """For each ray a t at which f has flipped, and whether it has: the t of a ray that comes to none is past all kinks.
+
+    In the lazy regime f is nearly linear, so that the first try, a quarter past the root of its linearisation, does for
+    almost all rays.
+    """
+    t = torch.where((f != 0) & (grad_norm > 0), 1.25 * f.abs() / grad_norm.square(), 1.0)
+    flips = torch.zeros_like(f, dtype=torch.bool)
+    waiting = torch.arange(len(f), device=f.device)
+    for growth in [2] * 8 + [2**40, 1]:
+        z = torch.addcmul(p[waiting], q[waiting], t[waiting, None]).relu_()
+        value = (z @ a + output_bias) * f[waiting].sign()
+        flips[waiting] = value < -1e-13 * (z.sum(dim=1) + output_bias.abs())
+        waiting = waiting[~flips[waiting]]
+        if len(waiting) == 0:
+            break
+        t[waiting] *= growth
+    return t, flips
 
 
 # ------------------------------------------------------------------------------------------ attack 2: PGD
