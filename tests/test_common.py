@@ -138,8 +138,9 @@ def test_the_input_gradient_is_autograds(net, examples):
 def test_the_factored_gradient_is_autograds(net, examples):
     x, y = examples
     torch.log(1 + torch.exp(-y * net.f(x))).sum().backward()
-    hidden, inputs = common.factored_gradient(net.W, net.a, net.output_bias, net.weighted_input(x), y)
-    torch.testing.assert_close(hidden @ inputs, net.W.grad)
+    weighted = net.weighted_input(x)
+    hidden, slope = common.factored_gradient(net.W, net.a, net.output_bias, weighted, y)
+    torch.testing.assert_close(hidden @ (weighted * slope[:, None]), net.W.grad)
     assert set(hidden.unique().tolist()) == {-1, 0, 1}
 
 
@@ -346,8 +347,21 @@ def autograd_pgd(net, x, y, eps, atk_iters, box):
     return iterates
 
 
-@pytest.mark.parametrize("box", [False, True])
-def test_pgd_is_autograds(net, examples, box):
+@pytest.fixture
+def pgd_by(monkeypatch):
+    """A function that has `pgd` take one of its two ways, "products" or "neurons"."""
+
+    def choose(way):
+        if way == "neurons":
+            pytest.importorskip("numba")
+        monkeypatch.setattr(common, "_neurons_are_cheaper", lambda *_: way == "neurons")
+
+    return choose
+
+
+@pytest.mark.parametrize("way, box", [("products", False), ("products", True), ("neurons", False)])
+def test_pgd_is_autograds(net, examples, pgd_by, way, box):
+    pgd_by(way)
     x, y = examples
     y = torch.where(torch.arange(50) < 40, 1, -1) * net.f(x).detach().sign()  # ten are wrong from the start
     iterates = autograd_pgd(net, x, y, 0.3, 12, box)
@@ -362,8 +376,9 @@ def test_pgd_is_autograds(net, examples, box):
     assert (y * net.f(x + stopped) <= 0)[~robust].all()
 
 
-@pytest.mark.parametrize("box", [False, True])
-def test_pgd_stays_in_the_ball_and_in_the_box(lazy_net, box):
+@pytest.mark.parametrize("way, box", [("products", False), ("products", True), ("neurons", False)])
+def test_pgd_stays_in_the_ball_and_in_the_box(lazy_net, pgd_by, way, box):
+    pgd_by(way)
     net, data = lazy_net(10, 200)
     x = F.normalize(data.test_x, dim=1)
     for eps in (0.05, 0.5):
@@ -372,7 +387,9 @@ def test_pgd_stays_in_the_ball_and_in_the_box(lazy_net, box):
         assert not box or (-1e-6 <= x + delta).all() and (x + delta <= 1 + 1e-6).all()
 
 
-def test_pgd_solves_the_linear_case(digits):
+@pytest.mark.parametrize("way", ["products", "neurons"])
+def test_pgd_solves_the_linear_case(digits, pgd_by, way):
+    pgd_by(way)
     net = TwoLayerNet(25, 100).double()
     x, y = digits.test_x.double(), digits.test_y.double()
     f, gradient = net.value_and_input_gradient(x)
@@ -382,6 +399,51 @@ def test_pgd_solves_the_linear_case(digits):
     delta, _ = common.pgd(net, x, y, eps, 10)
     worst = y * f - eps * gradient.norm(dim=1)
     torch.testing.assert_close((y * net.f(x + delta)).detach()[linear], worst[linear])
+
+
+@pytest.mark.parametrize(
+    "size, width, eps, bias",
+    [(5, 1000, 0.3, False), (5, 100, 0.3, True), (14, 300, 0.1, False), (28, 1000, 0.05, False), (14, 100, 0.1, True)],
+)
+def test_neurons_and_products_decide_alike(lazy_net, pgd_by, size, width, eps, bias):
+    net, data = lazy_net(size, width, bias)
+    x, y = F.normalize(data.test_x, dim=1), data.test_y
+    results = []
+    for way in ("products", "neurons"):
+        pgd_by(way)
+        delta, robust = common.pgd(net, x, y, eps, 40)
+        _, still_robust = common.pgd(net, x, y, eps, 40, stop_once_wrong=True)
+        results.append((y * net.f(x + delta).detach(), robust, still_robust))
+    (margin, robust, _), (neurons_margin, neurons_robust, still_robust) = results
+    assert 0.02 < robust.double().mean() < 0.98, "the attack should turn some examples and leave some"
+    assert torch.equal(still_robust, neurons_robust)
+    # Rounding alone decides on which side of 0 an input of float32 lies that is 0 but for rounding; the iterates of such an
+    # example part from then on, which shows in the decision only where the margin is as small.
+    assert (robust != neurons_robust).double().mean() <= 1e-3
+    assert margin.mean().item() == pytest.approx(neurons_margin.mean().item(), abs=1e-5)
+
+
+def test_a_layer_without_active_neurons_has_no_gradient_to_follow(pgd_by):
+    net = TwoLayerNet(4, 12)
+    with torch.no_grad():
+        net.W.abs_()
+    x = torch.tensor([[0.0] * 4, [-1.0] * 4, [0.5] * 4])
+    for way in ("products", "neurons"):
+        pgd_by(way)
+        delta, robust = common.pgd(net, x, torch.ones(3), 2.0, 3)
+        assert delta[:2].abs().max() == 0 and not robust[:2].any() and delta[2].norm() > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's choice")
+def test_pgd_without_numba_goes_by_products(digits, monkeypatch):
+    net, x, y = TwoLayerNet(25, 100), digits.test_x[:100], digits.test_y[:100]
+    monkeypatch.setitem(sys.modules, "numba", None)
+    common._compiled.cache_clear()
+    assert not common._neurons_are_cheaper(net, 1000)
+    delta, _ = common.pgd(net, x, y, 0.2, 10)
+    monkeypatch.undo()
+    common._compiled.cache_clear()
+    torch.testing.assert_close(delta, common.pgd(net, x, y, 0.2, 10)[0], atol=1e-2, rtol=0)
 
 
 def test_robust_accuracy_falls_with_eps_from_the_clean_accuracy(lazy_net):
@@ -399,9 +461,10 @@ def test_robust_accuracy_falls_with_eps_from_the_clean_accuracy(lazy_net):
 
 def sgd_step(net, x, y, lr):
     """One step, on every pixel and with nothing looked at or spared."""
-    hidden, inputs = common.factored_gradient(net.W, net.a, net.output_bias, net.weighted_input(x), y)
+    x = net.weighted_input(x)
+    hidden, slope = common.factored_gradient(net.W, net.a, net.output_bias, x, y)
     with torch.no_grad():
-        net.W.addmm_(hidden, inputs, alpha=-lr / len(y))
+        net.W.addmm_(hidden, x * slope[:, None], alpha=-lr / len(y))
 
 
 @pytest.mark.parametrize("bias", [False, True])

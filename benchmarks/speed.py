@@ -1,0 +1,218 @@
+"""python benchmarks/speed.py
+
+Times the exact step, PGD and an SGD step against the plain ways to compute them and against their bare matrix
+products, all sides by turns in one process, and takes the peak memory of ntk_normal.py at width 100,000. Takes about
+ten minutes on two cores and prints a Markdown table; the ratios are what to read, since machines differ.
+"""
+
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import common  # noqa: E402, from the folder above
+
+
+def main():
+    parser = common.bare_parser(__doc__)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON, times in seconds")
+    args = parser.parse_args()
+    rows = []
+    for benchmark, shapes in [
+        (exact_step, [(1_000, 5), (1_000, 28), (10_000, 28), (100_000, 28)]),
+        (pgd, [(1_000, 5), (1_000, 10), (1_000, 28), (4_000, 28)]),
+        (pgd_in_the_box, [(1_000, 5), (1_000, 28)]),
+        (sgd_step_of_64, [(width, size) for width in (1_000, 10_000, 100_000) for size in (5, 14, 28)]),
+        (sgd_step_of_32, [(width, size) for width in (1_000, 10_000, 100_000) for size in (5, 14, 28)]),
+    ]:
+        for width, size in shapes:
+            rows.append({"what": benchmark.__name__.replace("_", " "), "width": width, "d": size**2})
+            rows[-1] |= benchmark(width, size)
+            print(f"{rows[-1]['what']}, m = {width}, d = {size**2}: done", file=sys.stderr, flush=True)
+    memory = peak_memory()
+    if args.json:
+        print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "rows": rows} | memory))
+        return
+    print(
+        "| | m | d | here | the plain way | speed-up | bare products | here / bare |\n|---|---|---|---|---|---|---|---|"
+    )
+    for row in rows:
+        here, plain, bare = row["here"], row["plain"], row["bare"]
+        faster = (duration(plain), f"{plain / here:,.{0 if plain > 20 * here else 1}f}") if plain else ("–", "–")
+        shape = f"{row['what']} | {row['width']:,} | {row['d']}"
+        print(f"| {shape} | {duration(here)} | {faster[0]} | {faster[1]} | {duration(bare)} | {here / bare:.2f} |")
+    print(f"\nPeak memory of `{memory['command']}`: {memory['peak_memory_gb']:.1f} GB.")
+
+
+def duration(seconds):
+    """Seconds for people to read, in the unit that fits."""
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 1 or unit == "µs":
+            return f"{seconds * factor:.3g} {unit}"
+
+
+def by_turns(rounds, **sides):
+    """The seconds that one call of each side takes, the fastest of as many rounds, in each of which all sides run.
+
+    What is quick is called many times a round. Each side is called before the first round, where it may compile.
+    """
+    repeats = {name: max(1, int(0.2 / min(seconds(side), seconds(side)))) for name, side in sides.items()}
+    best = dict.fromkeys(sides, math.inf)
+    for _ in range(rounds):
+        for name, side in sides.items():
+            best[name] = min(best[name], seconds(side, repeats[name]))
+    return best
+
+
+def seconds(side, repeats=1):
+    """The seconds that one call of side takes, the mean of some repeats."""
+    started = time.perf_counter()
+    for _ in range(repeats):
+        side()
+    return (time.perf_counter() - started) / repeats
+
+
+def lazy_network(width, size, normalize):
+    """The digits and a network trained on them for at most an epoch, inside the lazy ball of C0 = 10."""
+    digits = common.load_digits(0, 1, size, normalize=normalize, seed=0)
+    net = common.TwoLayerNet(size**2, width)
+    list(common.train_until_exit(net, digits.train_x, digits.train_y, [10 / math.sqrt(width)], 0.1, 64, 1))
+    return digits, net
+
+
+# ---------------------------------------------------------------------------------------------- the exact step
+
+
+def exact_step(width, size):
+    """The smallest flipping step of all 2,115 test examples, against the walk of the authors' scripts.
+
+    The walk is timed on a random sample of them and scaled up. At width 100,000, where it would take hours, it is
+    left out, and the exact step and its three products are timed on the first quarter of the test examples.
+    """
+    digits, net = lazy_network(width, size, normalize=False)
+    x = digits.test_x if width < 100_000 else digits.test_x[:512]
+    walked = digits.test_x[torch.randperm(len(digits.test_x), generator=torch.Generator().manual_seed(0))]
+    walked = walked[: 30_000 // width]
+
+    def products():
+        W = net.W.detach().double()
+        for (part,) in common.in_chunks(width, x):
+            ((part.double() @ W.T) @ W) @ W.T
+
+    sides = {"here": lambda: common.smallest_step(net, x), "bare": products}
+    if len(walked):
+        sides["plain"] = lambda: walk(net, walked)
+    best = by_turns(3, **sides)
+    examples = {"here": len(x), "bare": len(x), "plain": len(walked)}
+    return {"plain": None} | {side: best[side] * len(digits.test_x) / examples[side] for side in best}
+
+
+@torch.no_grad()
+def walk(net, x):
+    """Steps of length 0.001 along the gradient until the sign of f flips, 5,000 at most, one example at a time."""
+    f, gradient = net.value_and_input_gradient(x)
+    direction = F.normalize(-f.sign()[:, None] * gradient, dim=1)
+    for example, start, along in zip(x.split(1), f, direction.split(1)):
+        for step in range(1, 5001):
+            if net.f(example + 0.001 * step * along) * start < 0:
+                break
+
+
+# --------------------------------------------------------------------------------------------------------- PGD
+
+
+def pgd(width, size, box=False):
+    """100 steps of PGD on 2,000 training examples, against autograd and against two products a step."""
+    digits, net = lazy_network(width, size, normalize=True)
+    x, y = digits.train_x[:2000], digits.train_y[:2000]
+
+    @torch.no_grad()
+    def products():
+        hidden, back = torch.empty(len(x), width), torch.empty_like(x)
+        for _ in range(100):
+            torch.mm(x, net.W.T, out=hidden)
+            torch.mm(hidden, net.W, out=back)
+
+    return by_turns(
+        3,
+        here=lambda: common.pgd(net, x, y, 0.2, 100, box),
+        plain=lambda: autograd_pgd(net, x, y, 0.2, 100, box),
+        bare=products,
+    )
+
+
+def pgd_in_the_box(width, size):
+    """The same with --box."""
+    return pgd(width, size, box=True)
+
+
+def autograd_pgd(net, x, y, eps, atk_iters, box):
+    delta = torch.zeros_like(x)
+    for _ in range(atk_iters):
+        delta.requires_grad_()
+        (gradient,) = torch.autograd.grad(F.softplus(-y * net.f(x + delta)).sum(), delta)
+        delta = delta.detach() + 2.5 * eps / atk_iters * F.normalize(gradient, dim=1)
+        if box:
+            delta = (x + delta).clamp(0, 1) - x
+        delta = delta * (eps / delta.norm(dim=1, keepdim=True)).clamp(max=1)
+
+
+# --------------------------------------------------------------------------------------------------------- SGD
+
+
+def sgd_step_of_64(width, size, bs=64):
+    """A step of SGD with the bound on the deviation, against autograd with torch.optim.SGD and against two products."""
+    digits = common.load_digits(0, 1, size, seed=0)
+    x, y = digits.train_x[:bs], digits.train_y[:bs]
+    lengths = y * torch.linalg.vector_norm(x, dim=1)
+    net, plain_net = common.TwoLayerNet(size**2, width), common.TwoLayerNet(size**2, width)
+    W, still = net.W.detach(), net.W0.clone()
+    optimizer = torch.optim.SGD(plain_net.parameters(), lr=1e-3)
+    reach, hidden, nothing = torch.zeros((), dtype=torch.float64), torch.empty(width, bs), torch.zeros(width, bs)
+
+    def here():
+        hidden, slope = common.factored_gradient(W, net.a, net.output_bias, x, y)
+        reach.sub_(torch.dot(slope, lengths) * (1e-3 / bs) - 1e-6)
+        W.addmm_(hidden, x * slope[:, None], alpha=-1e-3 / bs)
+
+    def plain():
+        optimizer.zero_grad()
+        F.softplus(-y * plain_net.f(x)).mean().backward()
+        optimizer.step()
+
+    def bare():
+        torch.mm(still, x.T, out=hidden)
+        still.addmm_(nothing, x)
+
+    return by_turns(5, here=here, plain=plain, bare=bare)
+
+
+def sgd_step_of_32(width, size):
+    """The same with the batch size of Section 5.2."""
+    return sgd_step_of_64(width, size, bs=32)
+
+
+# ------------------------------------------------------------------------------------------------------ memory
+
+
+def peak_memory():
+    """The peak memory of one epoch of ntk_normal.py at width 100,000 and the attack on its network, in GB."""
+    command = "ntk_normal.py --width 100000 --size 28 --C0 10 --T 1"
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [*command.split()[1:], "--device", "cpu", "--out", f"{folder}/rows.csv"]
+        subprocess.run([sys.executable, str(ROOT / "ntk_normal.py"), *arguments], check=True, stdout=subprocess.DEVNULL)
+    return {"command": command, "peak_memory_gb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9}
+
+
+if __name__ == "__main__":
+    common.run(main)
