@@ -595,12 +595,13 @@ class Exit(NamedTuple):
 
 
 @torch.no_grad()
-def train_until_exit(net, x, y, radii, lr, bs, T):
+def train_until_exit(net, x, y, radii, lr, bs, T, checkpoint=None):
     """SGD on the logistic loss until net leaves the largest of the lazy balls, or for T epochs (Section 5.1).
 
     Yields an `Exit` for each of the radii V, ascending, of the balls B_{2,inf}(W0, V). While the caller handles
     it, net is the last iterate INSIDE that ball; training then goes on from the iterate outside. Batches of bs
-    examples are taken in the order of x (n, d) and y (n,), the same every epoch.
+    examples are taken in the order of x (n, d) and y (n,), the same every epoch. With a `Checkpoint` it saves its
+    state now and then, and goes on from the one it finds.
 
     Raises RunError where a weight becomes NaN or infinite.
     """
@@ -616,9 +617,18 @@ def train_until_exit(net, x, y, radii, lr, bs, T):
     slack = rounding(W0, radii[-1])
     stride = _longest_step(x, net.width, lr) + slack
     reach, bound = torch.zeros((), dtype=torch.float64, device=W.device), 0.0
-    paused, started = 0.0, time.perf_counter()
-    with tqdm(total=T * len(batches), unit="step", disable=None) as bar:
-        for step, (batch_x, batch_y, lengths) in enumerate(itertools.chain.from_iterable(itertools.repeat(batches, T))):
+    first, paused, started = 0, 0.0, time.perf_counter()
+    state = checkpoint.load({"W": W, "radii": radii}) if checkpoint else None
+    if state:
+        W.copy_(state["W"])
+        reach.fill_(state["reach"])
+        first, bound, started = state["step"], state["reach"], started - state["seconds"]
+    with tqdm(total=T * len(batches), initial=first, unit="step", disable=None) as bar:
+        for step in range(first, T * len(batches)):
+            if checkpoint and checkpoint.is_due():
+                seconds = time.perf_counter() - started - paused
+                checkpoint.save(W=W, radii=radii, reach=reach.item(), step=step, seconds=seconds)
+            batch_x, batch_y, lengths = batches[step % len(batches)]
             hidden, slope = factored_gradient(W, net.a, net.output_bias, batch_x, batch_y)
             reach -= torch.dot(slope, lengths) * (lr / len(batch_y)) - slack
             bound += stride
@@ -659,25 +669,35 @@ class AdversarialRun(NamedTuple):
 
     epochs: int
     steps: int
+    seconds: float  # of training
     train_loss: float  # the mean logistic loss at the last PGD iterates of the training set
     train_robust_acc: float  # the share of training examples right at every PGD iterate
 
 
 @torch.no_grad()
-def adversarial_training(net, x, y, V, eps, atk_iters, lr, bs, T, patience, box=False):
+def adversarial_training(net, x, y, V, eps, atk_iters, lr, bs, T, patience, box=False, checkpoint=None):
     """Projected adversarial training in the lazy ball B_{2,inf}(W0, V) (Section 5.2); net is trained in place.
 
     Every epoch attacks the whole training set x (n, d), y (n,) with `pgd`, then takes one pass of SGD over the
     last iterates in batches of bs, in the order of x, projecting W onto the ball after each step. It ends after T
-    epochs, or once more than `patience` epochs in a row raised the robust training accuracy by 1e-4 or less.
+    epochs, or once more than `patience` epochs in a row raised the robust training accuracy by 1e-4 or less. With
+    a `Checkpoint` it saves its state before an epoch now and then, and goes on from the one it finds.
 
     Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite.
     """
     W, W0 = net.W.detach(), net.W0
     slack = rounding(W0, V)
-    bound, stalled, accuracy = 0.0, 0, -math.inf
-    with tqdm(total=T, unit="epoch", disable=None) as bar:
-        for epoch in range(T + 1):
+    first, bound, stalled, accuracy, started = 0, 0.0, 0, -math.inf, time.perf_counter()
+    state = checkpoint.load({"W": W}) if checkpoint else None
+    if state:
+        W.copy_(state["W"])
+        first, bound, stalled, accuracy = (state[name] for name in ("epoch", "bound", "stalled", "accuracy"))
+        started -= state["seconds"]
+    with tqdm(total=T, initial=first, unit="epoch", disable=None) as bar:
+        for epoch in range(first, T + 1):
+            if checkpoint and checkpoint.is_due():
+                seconds = time.perf_counter() - started
+                checkpoint.save(W=W, epoch=epoch, bound=bound, stalled=stalled, accuracy=accuracy, seconds=seconds)
             delta, robust = pgd(net, x, y, eps, atk_iters, box)
             before, accuracy = accuracy, robust.double().mean().item()
             stalled = stalled + 1 if accuracy - before <= 1e-4 else 0
@@ -695,7 +715,64 @@ def adversarial_training(net, x, y, V, eps, atk_iters, lr, bs, T, patience, box=
             bound = min(bound, _finite(deviation(W, W0).item()))
             bar.set_postfix_str(f"robust {accuracy:.3f}, deviation {bound / V:.2f} V", refresh=False)
             bar.update()
-    return AdversarialRun(epoch, epoch * len(y.split(bs)), mean_loss(net, x + delta, y), accuracy)
+    seconds = time.perf_counter() - started
+    return AdversarialRun(epoch, epoch * len(y.split(bs)), seconds, mean_loss(net, x + delta, y), accuracy)
+
+
+class Checkpoint:
+    """The state of an unfinished run in a file of its own, from which the same command goes on after a kill.
+
+    The file lies in folder and is named after script and configuration; config must say which run it is. A new one is
+    due when so many seconds went by since the last, or since the start.
+    """
+
+    def __init__(self, folder, config, seconds):
+        self.path, self.config, self.seconds = Path(folder) / run_name(config), config, seconds
+        self.saved_at = time.monotonic()
+
+    def is_due(self):
+        return time.monotonic() - self.saved_at >= self.seconds
+
+    def save(self, **state):
+        """Replace the file, whole or not at all; a folder that cannot be written costs a warning, not the run."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, {"config": self.config, **state})
+        except RunError as error:
+            tqdm.write(f"warning: {error}; the run goes on without a new checkpoint", file=sys.stderr)
+        self.saved_at = time.monotonic()
+
+    def load(self, like):
+        """The state that was saved, or None.
+
+        A file that cannot be read, is another run's, has a tensor of another shape than in like, or is past one of the
+        radii there, is set aside with a warning.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            fits = state["config"] == self.config and state["W"].shape == like["W"].shape
+            fits = fits and set(like.get("radii", ())) <= set(state.get("radii", ()))
+            reason = "is another run's"
+        except Exception as error:  # whatever a damaged file makes torch.load stumble over
+            fits, reason = False, f"cannot be read ({type(error).__name__})"
+        if fits:
+            tqdm.write(f"going on from {self.path}", file=sys.stderr)
+            return state
+        aside = self.path.with_suffix(".aside")
+        with contextlib.suppress(OSError):
+            os.replace(self.path, aside)
+        tqdm.write(
+            f"warning: the checkpoint {self.path} {reason}; it is now {aside.name}, and the run starts anew",
+            file=sys.stderr,
+        )
+        return None
+
+    def remove(self):
+        """Remove the file of a run that has ended, and what a kill left of one being written."""
+        self.path.unlink(missing_ok=True)
+        Path(f"{self.path}.part").unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------------- results
@@ -745,9 +822,20 @@ def open_results(path, columns):
         return read_rows(path, columns)
 
 
+def results_files(folder, name):
+    """The results CSVs of a script in folder: name.csv and what starts alike, such as name-2.csv, but not name2.csv."""
+    return sorted(path for path in Path(folder).glob(f"{name}*.csv") if not path.stem[len(name) :][:1].isalnum())
+
+
 def append_row(path, columns, row):
-    """Append the dict row to the results CSV under a lock, whole or not at all. Raises RunError."""
+    """Append the dict row to the results CSV under a lock, whole or not at all. Raises RunError.
+
+    Where something else has torn the last line meanwhile, the row starts a line of its own, with a warning.
+    """
     with _locked(path, columns) as file:
+        if not Path(path).read_bytes().endswith(b"\n"):
+            tqdm.write(f"warning: the last line of {path} is torn; the new row comes after it", file=sys.stderr)
+            file.write(b"\n")
         _write_line(file, [row[column] for column in columns])
 
 
@@ -788,13 +876,13 @@ def find_row(rows, config):
     return None
 
 
-def check_save_dir(save_dir):
-    """Make the folder save_dir and see that it can be written. Raises RunError."""
+def check_folder(folder):
+    """Make the folder and see that it can be written. Raises RunError."""
     try:
-        Path(save_dir).mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=save_dir).close()
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise RunError(f"cannot write to {save_dir}: {error}")
+        raise RunError(f"cannot write to {folder}: {error}")
 
 
 def save_network(save_dir, net, config):
@@ -803,14 +891,29 @@ def save_network(save_dir, net, config):
     The dict holds `state_dict`, with W, W0 and a (and output_bias if there is one), and `config`, the row's
     configuration. Raises RunError where the file cannot be written.
     """
-    name = [Path(sys.argv[0]).stem] + [f"{column}={value}" for column, value in config.items()]
-    path = Path(save_dir) / ("-".join(name) + ".pt")
-    try:
-        torch.save({"state_dict": net.state_dict(), "config": config}, f"{path}.part")
-        os.replace(f"{path}.part", path)
-    except (OSError, RuntimeError) as error:
-        raise RunError(f"cannot write {path}: {error}")
+    path = Path(save_dir) / run_name(config)
+    write_whole(path, {"state_dict": net.state_dict(), "config": config})
     return path
+
+
+def run_name(config):
+    """The name of a file that belongs to one run of the script that is running."""
+    return "-".join([Path(sys.argv[0]).stem, *(f"{column}={value}" for column, value in config.items())]) + ".pt"
+
+
+def write_whole(path, content):
+    """torch.save the content at path, so that a kill or a full disk leaves the file there as it was. Raises RunError."""
+    part = f"{path}.part"
+    try:
+        with open(part, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            os.remove(part)
+        raise RunError(f"cannot write {path}: {error}")
 
 
 # -------------------------------------------------------------------------------------------- command line
@@ -881,8 +984,10 @@ def parser(documentation, bs, lr, out):
         ("--device", device, "auto", "auto, cpu or cuda"),
         ("--data-dir", Path, DATA_DIR, "the folder with MNIST/raw; MNIST is downloaded to it if it has none"),
         ("--out", Path, out, "the CSV that the row is appended to"),
+        ("--checkpoint-seconds", positive, 180, "how often to save the state of a long run, from which it goes on"),
     ]
     add_options(made, options)
+    made.add_argument("--checkpoint-dir", type=Path, metavar="", help="where (default: checkpoints, beside --out)")
     made.add_argument("--save-dir", type=Path, metavar="", help="a folder to save the trained network in")
     made.add_argument(
         "--bias", action="store_true", help="the authors' network: a trained hidden bias, a fixed output one"
@@ -924,13 +1029,17 @@ def configuration(args, C0, V):
 
 
 def prepare(args, columns, configs, summary):
-    """See that args.save_dir and args.out can be written, before anything takes time. Raises RunError.
+    """See that the folders and args.out can be written, before anything takes time. Raises RunError.
 
-    Returns those of the configurations that args.out has no row of, and prints the rows that it has.
+    Returns those of the configurations that args.out and its siblings have no row of, and prints the rows that are there.
     """
-    if args.save_dir:
-        check_save_dir(args.save_dir)
+    for folder in (args.save_dir, args.checkpoint_dir):
+        if folder:
+            check_folder(folder)
     rows = open_results(args.out, columns)
+    for path in results_files(args.out.parent, Path(sys.argv[0]).stem):
+        if not path.samefile(args.out):
+            rows += read_rows(path, columns)
     missing = []
     for config in configs:
         row = None if args.force else find_row(rows, config)
@@ -938,8 +1047,13 @@ def prepare(args, columns, configs, summary):
             missing.append(config)
         else:
             unsaved = " and saves its network" if args.save_dir else ""
-            print(f"skipped: {args.out} has this run already (--force runs it again{unsaved})\n{summary(row)}")
+            print(f"skipped: it has its row already (--force runs it again{unsaved})\n{summary(row)}")
     return missing
+
+
+def checkpoint(args, config):
+    """The `Checkpoint` of the run that config says."""
+    return Checkpoint(args.checkpoint_dir or args.out.parent / "checkpoints", config, args.checkpoint_seconds)
 
 
 def finish(args, columns, row, config, net, summary):
@@ -1001,19 +1115,21 @@ def run_adversarial(args, C0, V):
     digits = load_digits(args.num1, args.num2, args.size, args.data_dir, True, args.seed, args.device)
     train_set, test_set = (digits.train_x, digits.train_y), (digits.test_x, digits.test_y)
     net = TwoLayerNet(args.size**2, args.width, args.seed, args.bias).to(args.device)
-    started = time.perf_counter()
+    state = checkpoint(args, config)
     attack, sgd = (args.eps, args.atk_iters), (args.lr, args.bs, args.T, args.patience)
-    trained = adversarial_training(net, *train_set, V, *attack, *sgd, args.box)
+    trained = adversarial_training(net, *train_set, V, *attack, *sgd, args.box, state)
+    started = time.perf_counter()
     row = config | trained._asdict()
     row |= {
         "test_acc": accuracy(net, *test_set),
         "robust_test_acc": robust_accuracy(net, *test_set, *attack, args.box),
         "max_deviation": net.deviation().item(),
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": round(trained.seconds + time.perf_counter() - started, 3),
         "device": args.device,
         "torch": torch.__version__,
     }
     finish(args, ADVERSARIAL_COLUMNS, row, config, net, adversarial_summary)
+    state.remove()
 
 
 def adversarial_summary(row):

@@ -28,7 +28,8 @@ def main():
     digits = common.load_digits(args.num1, args.num2, args.size, args.data_dir, seed=args.seed, device=args.device)
     net = common.TwoLayerNet(args.size**2, args.width, args.seed, args.bias).to(args.device)
     radii = [config["V"] for config in todo]
-    exits = common.train_until_exit(net, digits.train_x, digits.train_y, radii, args.lr, args.bs, args.T)
+    state = common.checkpoint(args, {name: value for name, value in todo[0].items() if name not in ("C0", "V")})
+    exits = common.train_until_exit(net, digits.train_x, digits.train_y, radii, args.lr, args.bs, args.T, state)
     for exited, config in zip(exits, todo):
         row = config | {
             "epochs": exited.epochs,
@@ -42,6 +43,7 @@ def main():
             "torch": torch.__version__,
         }
         common.finish(args, COLUMNS, row, config, net, summary)
+    state.remove()
 
 
 def parse_arguments():
