@@ -2,7 +2,8 @@
 
 Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py
 wrote to the folder --results. The files figure2, figure3 and figure4 hold the runs with the scripts' default
-settings. Runs with other digits, bs, lr, T, atk_iters or patience are never averaged with those: they get figures of
+settings. On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the
+others instead of drawing. Runs with other digits, bs, lr, T, atk_iters or patience are never averaged with those: they get figures of
 their own, named after what differs. So do runs with bias in Figures 2 and 3; in Figure 4 bias and box get panels.
 """
 
@@ -22,18 +23,29 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 import common
 import ntk_normal
 
-# The runs of the paper's grids: what is fixed, and the values of (size, width or C0 or eps, seed), for Figure 4 right
-# (width, V, seed). There the paper names no widths: these double from 250, where even V = 1 lies below 25/sqrt(m), to
-# 16,000, where that is 0.2.
-SIZES, SEEDS = (5, 7, 10, 14, 20, 25, 28), range(5)
-TWENTIETHS = [step / 20 for step in range(1, 21)]
-WIDTHS = [250 * 2**power for power in range(7)]
+sys.path.append(str(Path(__file__).resolve().parent / "sweeps"))
+
+import figure2
+import figure3
+import figure4_left
+import figure4_right
+import lines
+
+# Each part of a figure: the script that runs it, and its grid, as a function of laptop (and authors, in Figure 4).
 GRIDS = {
-    "2": ({"C0": 10}, set(itertools.product(SIZES, (1000, 10000, 100000), SEEDS))),
-    "3": ({"width": 100000}, set(itertools.product(SIZES, (10, 20, 30, 40), SEEDS))),
-    "4 left": ({"width": 1000, "C0": 10}, set(itertools.product(range(5, 29), TWENTIETHS, SEEDS))),
-    "4 right": ({"size": 28, "eps": 0.2}, set(itertools.product(WIDTHS, TWENTIETHS, SEEDS))),
+    "2": ("ntk_normal", figure2.runs),
+    "3": ("ntk_normal", figure3.runs),
+    "4 left": ("advtrain", figure4_left.runs),
+    "4 right": ("advtraingap", figure4_right.runs),
 }
+COLUMNS = {
+    "ntk_normal": ntk_normal.COLUMNS,
+    "advtrain": common.ADVERSARIAL_COLUMNS,
+    "advtraingap": common.ADVERSARIAL_COLUMNS,
+}
+SIZES = sorted({options["size"] for _, options in figure2.runs()})
+WIDTHS = sorted({options["width"] for _, options in figure4_right.runs()})
+TWENTIETHS = sorted({options["gap"] for _, options in figure4_right.runs()})
 
 # What makes runs comparable, and the scripts' defaults for it.
 SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "bs": 64, "lr": 0.1, "T": 1000}
@@ -51,19 +63,26 @@ def main():
     plt.rcParams.update(
         {"axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 3.5, "hatch.linewidth": 0.4}
     )
+    parts = [part for part in GRIDS if int(part[0]) in (args.figure if args.missing is None else [args.missing])]
+    rows = {GRIDS[part][0]: read_runs(args.results, GRIDS[part][0]) for part in parts}
+    if args.missing is not None:
+        for part in parts:
+            choice = {"authors": args.authors} if args.missing == 4 else {}
+            for script, options in missing(part, rows[GRIDS[part][0]], laptop=args.laptop, **choice)[0]:
+                print(lines.line(script, options))
+        return
+    for part in parts:
+        say_how_many(part, rows[GRIDS[part][0]])
     drawn = {}
     if {2, 3} & set(args.figure):
-        runs = by_settings(SETTINGS, read_runs(args.results / "ntk_normal.csv", ntk_normal.COLUMNS))
-        for settings, (rows,) in runs.items():
+        for settings, (runs,) in by_settings(SETTINGS, rows["ntk_normal"]).items():
             if 2 in args.figure:
-                drawn["_".join(["figure2", *settings])] = draw_curves("2", settings, rows, "width", "C0", usual=10)
+                drawn["_".join(["figure2", *settings])] = draw_curves(runs, settings, "width", "C0", usual=10)
             if 3 in args.figure:
-                drawn["_".join(["figure3", *settings])] = draw_curves("3", settings, rows, "C0", "width", usual=100000)
+                drawn["_".join(["figure3", *settings])] = draw_curves(runs, settings, "C0", "width", usual=100000)
     if 4 in args.figure:
-        left = read_runs(args.results / "advtrain.csv", common.ADVERSARIAL_COLUMNS)
-        right = read_runs(args.results / "advtraingap.csv", common.ADVERSARIAL_COLUMNS)
-        for settings, rows in by_settings(ADVERSARIAL_SETTINGS, left, right).items():
-            drawn["_".join(["figure4", *settings])] = draw_maps(settings, *rows)
+        for settings, runs in by_settings(ADVERSARIAL_SETTINGS, rows["advtrain"], rows["advtraingap"]).items():
+            drawn["_".join(["figure4", *settings])] = draw_maps(settings, *runs)
     if not any(drawn.values()):
         raise common.RunError(f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}")
     for name, figure in drawn.items():
@@ -77,6 +96,10 @@ def parse_arguments():
     parser.add_argument("--out", type=Path, default="figures", help="the folder to draw into (default: figures)")
     figure = {"type": common.whole_number(2, 4), "nargs": "+", "default": [2, 3, 4]}
     parser.add_argument("--figure", **figure, help="which of the figures 2, 3 and 4 (default: all)")
+    only = {"type": common.whole_number(2, 4), "metavar": ""}
+    parser.add_argument("--missing", **only, help="only print the commands of the runs that this figure still lacks")
+    parser.add_argument("--laptop", action="store_true", help="with --missing: of the thinner grid")
+    parser.add_argument("--authors", action="store_true", help="with --missing 4: of the runs with bias and box")
     return parser.parse_args()
 
 
@@ -93,13 +116,42 @@ def save(figure, path):
 # ---------------------------------------------------------------------------------------------- rows to groups
 
 
-def read_runs(path, columns):
-    """The rows of a results file as dicts of floats, of rows of the same run the last; none if there is no file."""
-    if not path.exists():
-        return []
-    rows = [common.numbers(row) for row in common.read_rows(path, columns)]
+def read_runs(folder, script):
+    """The rows of all the script's results files in folder as dicts of floats, of rows of the same run the last."""
+    columns = COLUMNS[script]
+    rows = [
+        common.numbers(row) for path in common.results_files(folder, script) for row in common.read_rows(path, columns)
+    ]
     configuration = common.configuration_columns(columns)
     return list({tuple(row[column] for column in configuration): row for row in rows}.values())
+
+
+def missing(part, rows, **choice):
+    """The runs of a part's grid, as (script, options), that the rows lack some row of, and how many runs it has."""
+    script, runs = GRIDS[part]
+    defaults = SETTINGS if script == "ntk_normal" else ADVERSARIAL_SETTINGS | {"bias": 0, "box": 0}
+    runs, lacking, there = list(runs(**choice)), [], {}
+    for name, options in runs:
+        wanted = defaults | {"V" if option == "gap" else option: value for option, value in options.items()}
+        columns = tuple(wanted)
+        if columns not in there:
+            there[columns] = {tuple(row[column] for column in columns) for row in rows}
+        values = [value if isinstance(value, list) else [value] for value in wanted.values()]
+        if not there[columns].issuperset(itertools.product(*values)):
+            lacking.append((name, options))
+    return lacking, len(runs)
+
+
+def say_how_many(part, rows):
+    """Say on stderr how many runs of the paper's and of the laptop's grid are there, in Figure 4 for both protocols."""
+    for authors in (False, True) if part.startswith("4") else (None,):
+        counts = []
+        for laptop, whose in ((False, "paper"), (True, "laptop")):
+            choice = {} if authors is None else {"authors": authors}
+            lacking, count = missing(part, rows, laptop=laptop, **choice)
+            counts.append(f"{count - len(lacking)} of the {whose}'s {count} runs")
+        protocol = "" if authors is None else f", {PROTOCOLS[authors, authors]}"
+        print(f"figure {part}{protocol}: {', '.join(counts)}", file=sys.stderr)
 
 
 def by_settings(defaults, *files):
@@ -138,22 +190,11 @@ def fix(rows, column, usual, *axes):
     return groups[max(groups, key=merit)] if groups else []
 
 
-def say_missing(figure, what, rows, *columns):
-    """Say on stderr how many of the runs of the paper's grid the rows lack; the columns are those of `GRIDS`."""
-    fixed, grid = GRIDS[figure]
-    runs = {tuple(row[column] for column in columns) for row in rows if fixed.items() <= row.items()}
-    print(
-        f"{', '.join([f'figure {figure}', *what])}: {len(grid - runs)} of {len(grid)} expected runs are missing",
-        file=sys.stderr,
-    )
-
-
 # ---------------------------------------------------------------------------------------------- Figures 2 and 3
 
 
-def draw_curves(figure, settings, rows, curve, fixed, usual):
+def draw_curves(rows, settings, curve, fixed, usual):
     """Figure 2, a curve for each width at one C0, or Figure 3, a curve for each C0 at one width, against d."""
-    say_missing(figure, settings, rows, "size", curve, "seed")
     if not rows:
         return None
     rows = fix(rows, fixed, usual, curve, "size")
@@ -239,8 +280,6 @@ def seeds(cells):
 def draw_maps(settings, left, right):
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
     if not left and not right:
-        say_missing("4 left", settings, [])
-        say_missing("4 right", settings, [])
         return None
     present = {(0, 0)} | {(row["bias"], row["box"]) for row in left + right}
     protocols = [key for key in PROTOCOLS if key in present]
@@ -250,7 +289,6 @@ def draw_maps(settings, left, right):
     for protocol, (ax_left, ax_right) in zip(protocols, axes):
         title = PROTOCOLS[protocol]
         rows = [row for row in left if (row["bias"], row["box"]) == protocol]
-        say_missing("4 left", [*settings, title], rows, "size", "eps", "seed")
         rows = fix(fix(rows, "width", 1000, "size", "eps"), "C0", 10, "size", "eps")
         ax_left.set(title=f"left, {title}", xlabel="$d$", ylabel=r"$\varepsilon$")
         if draw_map(ax_left, rows, "size", range(5, 29), "eps"):
@@ -261,7 +299,6 @@ def draw_maps(settings, left, right):
             ax_left.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size**2:g}"))
 
         rows = [row for row in right if (row["bias"], row["box"]) == protocol]
-        say_missing("4 right", [*settings, title], rows, "width", "V", "seed")
         rows = fix(fix(rows, "size", 28, "width", "V"), "eps", 0.2, "width", "V")
         ax_right.set(title=f"right, {title}", xlabel="$m$", ylabel="$V$", xscale="log")
         if draw_map(ax_right, rows, "width", WIDTHS, "V"):

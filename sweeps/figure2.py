@@ -1,0 +1,18 @@
+"""python sweeps/figure2.py | sh
+
+Prints the commands of Figure 2, a line each: 105 runs, cheap widths and the first seed first. A laptop takes the
+grid as it is.
+"""
+
+from lines import print_lines
+
+
+def runs(laptop=False):
+    for seed in range(5):
+        for width in (1000, 10000, 100000):
+            for size in (5, 7, 10, 14, 20, 25, 28):
+                yield "ntk_normal.py", {"width": width, "size": size, "C0": 10, "seed": seed}
+
+
+if __name__ == "__main__":
+    print_lines(__doc__, runs)

@@ -1,0 +1,31 @@
+"""What the scripts beside this one share: how a grid of runs becomes command lines."""
+
+import argparse
+import signal
+
+
+def print_lines(documentation, runs, authors=False):
+    """The whole of a script: print the command lines of runs(laptop=...), and of runs(authors=...) if there is a choice."""
+    command, _, description = documentation.partition("\n")
+    parser = argparse.ArgumentParser(usage=command, description=description, allow_abbrev=False)
+    parser.add_argument("--laptop", action="store_true", help="a thinner grid, for a night on two cores")
+    if authors:
+        parser.add_argument("--authors", action="store_true", help="with --bias --box, as the authors' scripts")
+    choice = vars(parser.parse_args())
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
+    for script, options in runs(**choice):
+        print(line(script, options))
+
+
+def line(script, options):
+    """The command line of a run: options is a dict of values, of lists, and of True for a bare flag."""
+    words = ["python", script]
+    for name, value in options.items():
+        words.append(f"--{name}")
+        words += [] if value is True else map(str, value if isinstance(value, list) else [value])
+    return " ".join(words)
+
+
+def coarse_first(values):
+    """The values in another order: every fourth, those between them, the rest, so that a map fills in evenly."""
+    return values[3::4] + values[1::4] + values[::2]
