@@ -372,7 +372,7 @@ def pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
     with numba on a CPU one product a step, or none where the width allows it.
     """
     way = _cheapest_way(net, len(y) * atk_iters, box)
-    parts = [way(*part, eps, atk_iters, box, stop_once_wrong) for part in in_chunks(net.width, x, y)]
+    parts = [way(*part, eps, atk_iters, box, stop_once_wrong) for part in in_chunks(net.width, x.detach(), y)]
     delta, robust = (torch.cat(column) for column in zip(*parts))
     return delta, robust
 
@@ -380,8 +380,8 @@ def pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
 def _cheapest_way(net, steps, box):
     """The way of `pgd` that is fastest for so many steps of single examples, as a function of the examples.
 
-    Measured at eps 0.2 and 1: without products it is up to 20 times as fast as with two at m = d, and no faster any more
-    near m = 40 d, where turned neurons cost as much as products. Beyond 8,192 neurons K leaves the caches for good.
+    Measured at eps 0.2 and 1: without products it is up to 20 times as fast as with two at m = d, and no faster near
+    m = 40 d, where turned neurons cost as much as products. Beyond 8,192 neurons K leaves the caches for good.
     """
     if net.W.device.type != "cpu" or _compiled(_follow_neurons) is None:
         return functools.partial(_pgd_by_two_products, net)
@@ -417,9 +417,8 @@ def _pgd_by_one_product(net, x, y, eps, atk_iters, box, stop_once_wrong):
     active, robust = z > 0, torch.ones_like(y, dtype=torch.bool)
     gradient = (active * net.a) @ W
     examples = z, active, gradient, inputs, x, delta, y, robust
-    with _threads(
-        _step_in_the_ball, examples, W, net.a, net.output_bias, eps, box, stop_once_wrong
-    ) as step_in_the_ball:
+    shared = W, net.a, net.output_bias, eps, box, stop_once_wrong
+    with _threads(_step_in_the_ball, examples, *shared) as step_in_the_ball:
         for iteration in range(atk_iters + 1):
             torch.mm(inputs, W.T, out=z)
             step_in_the_ball(2.5 * eps / atk_iters if iteration < atk_iters else 0.0)
@@ -447,7 +446,8 @@ def _compiled(function):
         from numba import njit
     except ImportError:
         return None
-    options = {"nogil": True, "fastmath": {"reassoc", "contract"}}
+    # Sums in another order are faster, but _follow_neurons needs its two looks at a neuron to agree to the bit.
+    options = {"nogil": True, "fastmath": {"reassoc", "contract"} if function is _step_in_the_ball else False}
     try:
         return njit(function, cache=True, **options)
     except RuntimeError:  # no folder to keep the compiled code in
@@ -511,7 +511,7 @@ def _step_in_the_ball(
 
 
 def _follow_neurons(z, h, y, robust, K, a, output_bias, eps, step, atk_iters, stop_once_wrong):
-    """PGD in activation space, without a pixel box, one example after the other: m operations a step, and m for each neuron that turns.
+    """PGD in activation space, one example after the other: m operations a step, and m for each neuron that turns.
 
     An example is known by z = W x, r = W delta and h = W g, where g = sum_s a_s w_s over the active neurons is
     sqrt(m) times the input gradient; the norms and f follow from sums over active neurons, which change only with those
@@ -902,7 +902,7 @@ def run_name(config):
 
 
 def write_whole(path, content):
-    """torch.save the content at path, so that a kill or a full disk leaves the file there as it was. Raises RunError."""
+    """torch.save the content at path, so that a kill or a full disk leaves the old file. Raises RunError."""
     part = f"{path}.part"
     try:
         with open(part, "wb") as file:
@@ -957,7 +957,7 @@ def device(text):
 
 
 def bare_parser(documentation):
-    """An argparse parser whose help starts with documentation's first line, a command, and whose errors are one line."""
+    """An argparse parser whose help starts with documentation's first line, a command; its errors are one line."""
     command, _, description = documentation.partition("\n")
     made = argparse.ArgumentParser(
         usage=f"%(prog)s [options], as in\n\n  {command}",
@@ -1031,7 +1031,7 @@ def configuration(args, C0, V):
 def prepare(args, columns, configs, summary):
     """See that the folders and args.out can be written, before anything takes time. Raises RunError.
 
-    Returns those of the configurations that args.out and its siblings have no row of, and prints the rows that are there.
+    Returns those of the configurations that args.out and its siblings have no row of, and prints the other rows.
     """
     for folder in (args.save_dir, args.checkpoint_dir):
         if folder:

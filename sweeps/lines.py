@@ -5,7 +5,7 @@ import signal
 
 
 def print_lines(documentation, runs, authors=False):
-    """The whole of a script: print the command lines of runs(laptop=...), and of runs(authors=...) if there is a choice."""
+    """The whole of a script: print the command lines of runs(laptop=..., authors=... if there is that choice)."""
     command, _, description = documentation.partition("\n")
     parser = argparse.ArgumentParser(usage=command, description=description, allow_abbrev=False)
     parser.add_argument("--laptop", action="store_true", help="a thinner grid, for a night on two cores")
