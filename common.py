@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import csv
 import functools
+import glob
 import io
 import itertools
 import math
@@ -17,6 +18,7 @@ import os
 import sys
 import tempfile
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -726,9 +728,9 @@ class Checkpoint:
     due when so many seconds went by since the last, or since the start.
     """
 
-    def __init__(self, folder, config, seconds):
-        self.path, self.config, self.seconds = Path(folder) / run_name(config), config, seconds
-        self.saved_at = time.monotonic()
+    def __init__(self, folder, config, device, seconds):
+        self.path, self.seconds, self.saved_at = Path(folder) / run_name(config), seconds, time.monotonic()
+        self.run = config | {"device": device, "torch": str(torch.__version__)}
 
     def is_due(self):
         return time.monotonic() - self.saved_at >= self.seconds
@@ -737,24 +739,26 @@ class Checkpoint:
         """Replace the file, whole or not at all; a folder that cannot be written costs a warning, not the run."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, {"config": self.config, **state})
-        except RunError as error:
+            write_whole(self.path, {"run": self.run, "checksum": _checksum(state["W"]), **state})
+        except (RunError, OSError) as error:
             tqdm.write(f"warning: {error}; the run goes on without a new checkpoint", file=sys.stderr)
         self.saved_at = time.monotonic()
 
     def load(self, like):
         """The state that was saved, or None.
 
-        A file that cannot be read, is another run's, has a tensor of another shape than in like, or is past one of the
-        radii there, is set aside with a warning.
+        A file that is damaged, is another run's or another device's or PyTorch's, has a W of another shape than in
+        like, or is past one of the radii there, is set aside with a warning.
         """
-        if not self.path.exists():
-            return None
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-            fits = state["config"] == self.config and state["W"].shape == like["W"].shape
+            fits = state["run"] == self.run and state["W"].shape == like["W"].shape
             fits = fits and set(like.get("radii", ())) <= set(state.get("radii", ()))
             reason = "is another run's"
+            if _checksum(state["W"]) != state["checksum"]:  # torch.load does not look
+                raise ValueError
+        except FileNotFoundError:
+            return None
         except Exception as error:  # whatever a damaged file makes torch.load stumble over
             fits, reason = False, f"cannot be read ({type(error).__name__})"
         if fits:
@@ -770,9 +774,14 @@ class Checkpoint:
         return None
 
     def remove(self):
-        """Remove the file of a run that has ended, and what a kill left of one being written."""
-        self.path.unlink(missing_ok=True)
-        Path(f"{self.path}.part").unlink(missing_ok=True)
+        """Remove the file of a run that has ended, and what kills left of those being written."""
+        with contextlib.suppress(OSError):
+            for path in self.path.parent.glob(f"{glob.escape(self.path.name)}*"):
+                path.unlink()
+
+
+def _checksum(tensor):
+    return zlib.crc32(tensor.detach().cpu().contiguous().numpy())
 
 
 # ------------------------------------------------------------------------------------------------- results
@@ -903,7 +912,7 @@ def run_name(config):
 
 def write_whole(path, content):
     """torch.save the content at path, so that a kill or a full disk leaves the old file. Raises RunError."""
-    part = f"{path}.part"
+    part = f"{path}.{os.getpid()}.part"
     try:
         with open(part, "wb") as file:
             torch.save(content, file)
@@ -1036,10 +1045,9 @@ def prepare(args, columns, configs, summary):
     for folder in (args.save_dir, args.checkpoint_dir):
         if folder:
             check_folder(folder)
-    rows = open_results(args.out, columns)
-    for path in results_files(args.out.parent, Path(sys.argv[0]).stem):
-        if not path.samefile(args.out):
-            rows += read_rows(path, columns)
+    open_results(args.out, columns)
+    files = {args.out: None} | dict.fromkeys(results_files(args.out.parent, Path(sys.argv[0]).stem))
+    rows = [row for path in sorted(files) for row in open_results(path, columns)]
     missing = []
     for config in configs:
         row = None if args.force else find_row(rows, config)
@@ -1053,7 +1061,8 @@ def prepare(args, columns, configs, summary):
 
 def checkpoint(args, config):
     """The `Checkpoint` of the run that config says."""
-    return Checkpoint(args.checkpoint_dir or args.out.parent / "checkpoints", config, args.checkpoint_seconds)
+    folder = args.checkpoint_dir or args.out.parent / "checkpoints"
+    return Checkpoint(folder, config, args.device, args.checkpoint_seconds)
 
 
 def finish(args, columns, row, config, net, summary):
@@ -1110,12 +1119,13 @@ def run_adversarial(args, C0, V):
         "box": int(args.box),
         "patience": args.patience,
     }
+    state = checkpoint(args, config)
     if not prepare(args, ADVERSARIAL_COLUMNS, [config], adversarial_summary):
+        state.remove()
         return
     digits = load_digits(args.num1, args.num2, args.size, args.data_dir, True, args.seed, args.device)
     train_set, test_set = (digits.train_x, digits.train_y), (digits.test_x, digits.test_y)
     net = TwoLayerNet(args.size**2, args.width, args.seed, args.bias).to(args.device)
-    state = checkpoint(args, config)
     attack, sgd = (args.eps, args.atk_iters), (args.lr, args.bs, args.T, args.patience)
     trained = adversarial_training(net, *train_set, V, *attack, *sgd, args.box, state)
     started = time.perf_counter()

@@ -22,13 +22,15 @@ COLUMNS = (
 def main():
     args = parse_arguments()
     configs = [common.configuration(args, C0, C0 / math.sqrt(args.width)) for C0 in sorted(set(args.C0))]
+    several = {"C0": "-".join(f"{config['C0']:g}" for config in configs)}
+    state = common.checkpoint(args, {k: v for k, v in configs[0].items() if k not in ("C0", "V")} | several)
     todo = common.prepare(args, COLUMNS, configs, summary)
     if not todo:
+        state.remove()
         return
     digits = common.load_digits(args.num1, args.num2, args.size, args.data_dir, seed=args.seed, device=args.device)
     net = common.TwoLayerNet(args.size**2, args.width, args.seed, args.bias).to(args.device)
     radii = [config["V"] for config in todo]
-    state = common.checkpoint(args, {name: value for name, value in todo[0].items() if name not in ("C0", "V")})
     exits = common.train_until_exit(net, digits.train_x, digits.train_y, radii, args.lr, args.bs, args.T, state)
     for exited, config in zip(exits, todo):
         row = config | {

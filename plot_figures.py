@@ -69,7 +69,8 @@ def main():
         for part in parts:
             choice = {"authors": args.authors} if args.missing == 4 else {}
             for script, options in missing(part, rows[GRIDS[part][0]], laptop=args.laptop, **choice)[0]:
-                print(lines.line(script, options))
+                out = {} if args.results == Path("results") else {"out": args.results / script.replace(".py", ".csv")}
+                print(lines.line(script, options | out))
         return
     for part in parts:
         say_how_many(part, rows[GRIDS[part][0]])
@@ -92,7 +93,9 @@ def main():
 
 def parse_arguments():
     parser = common.bare_parser(__doc__)
-    parser.add_argument("--results", type=Path, default="results", help="the folder with the CSVs (default: results)")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="the folder with the CSVs (default: results)"
+    )
     parser.add_argument("--out", type=Path, default="figures", help="the folder to draw into (default: figures)")
     figure = {"type": common.whole_number(2, 4), "nargs": "+", "default": [2, 3, 4]}
     parser.add_argument("--figure", **figure, help="which of the figures 2, 3 and 4 (default: all)")

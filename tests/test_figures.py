@@ -76,7 +76,9 @@ def test_the_missing_runs_are_the_sweeps_lines_until_they_have_their_rows(tmp_pa
     assert len(set(grid)) == len(grid) and all(line.startswith("python ") for line in grid)
 
     def missing():
-        return draw(tmp_path, "--missing", str(figure), *choice.split()).stdout.splitlines()[: len(grid)]
+        lines = draw(tmp_path, "--missing", str(figure), *choice.split()).stdout.splitlines()[: len(grid)]
+        assert all(line.split(" --out ")[1].startswith(f"{tmp_path}/") for line in lines)
+        return [line.split(" --out ")[0] for line in lines]
 
     assert missing() == grid
     if figure == 4:

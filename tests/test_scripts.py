@@ -349,7 +349,7 @@ def test_a_damaged_or_foreign_checkpoint_is_set_aside(tmp_path, capsys, monkeypa
     like = {"W": torch.zeros(3, 2), "radii": [0.3]}
 
     def checkpoint(seed=0):
-        return common.Checkpoint(tmp_path / "new", {"seed": seed}, seconds=0)
+        return common.Checkpoint(tmp_path / "new", {"seed": seed}, "cpu", seconds=0)
 
     assert checkpoint().load(like) is None and checkpoint().is_due()
     checkpoint().save(W=torch.ones(3, 2), radii=[0.2, 0.3], step=7)
@@ -357,9 +357,12 @@ def test_a_damaged_or_foreign_checkpoint_is_set_aside(tmp_path, capsys, monkeypa
     assert state["step"] == 7 and torch.equal(state["W"], torch.ones(3, 2))
     assert "going on" in capsys.readouterr().err
     whole = checkpoint().path.read_bytes()
+    ones = torch.ones(3, 2).numpy().tobytes()
+    assert whole.count(ones) == 1
     for content, seed, other in [
         (whole[:-40], 0, {}),
         (b"", 0, {}),
+        (whole.replace(ones, b"\0" * len(ones)), 0, {}),
         (whole, 1, {}),
         (whole, 0, {"W": torch.zeros(3, 3)}),
         (whole, 0, {"radii": [0.1, 0.3]}),
