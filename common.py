@@ -210,7 +210,9 @@ def project(W, W0, V, aim):
     """
     for w, moved in _moved(W, W0):
         distance = torch.linalg.vector_norm(moved, dim=1)
-        w.addcmul_(moved, torch.where(distance > V, aim / distance - 1, 0)[:, None])
+        # 0 * distance: a row whose distance overflows becomes NaN, and is not put back on W0 as if nothing were wrong.
+        shorten = torch.where(distance > V, aim / distance - 1, 0) + 0 * distance
+        w.addcmul_(moved, shorten[:, None])
 
 
 def _moved(W, W0):

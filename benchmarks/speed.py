@@ -28,17 +28,17 @@ def main():
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, times in seconds")
     args = parser.parse_args()
     rows = []
-    for benchmark, shapes in [
-        (exact_step, [(1_000, 5), (1_000, 28), (10_000, 28), (100_000, 28)]),
-        (pgd, [(1_000, 5), (1_000, 10), (1_000, 28), (4_000, 28)]),
-        (pgd_in_the_box, [(1_000, 5), (1_000, 28)]),
-        (sgd_step_of_64, [(width, size) for width in (1_000, 10_000, 100_000) for size in (5, 14, 28)]),
-        (sgd_step_of_32, [(width, size) for width in (1_000, 10_000, 100_000) for size in (5, 14, 28)]),
+    grid = [(width, size) for width in (1_000, 10_000, 100_000) for size in (5, 14, 28)]
+    for what, benchmark, shapes in [
+        ("exact step", exact_step, [(1_000, 5), (1_000, 28), (10_000, 28), (100_000, 28)]),
+        ("PGD", pgd, [(1_000, 5), (1_000, 10), (1_000, 28), (4_000, 28)]),
+        ("PGD with `--box`", pgd_in_the_box, [(1_000, 5), (1_000, 28)]),
+        ("SGD step of 64", sgd_step_of_64, grid),
+        ("SGD step of 32", sgd_step_of_32, grid),
     ]:
         for width, size in shapes:
-            rows.append({"what": benchmark.__name__.replace("_", " "), "width": width, "d": size**2})
-            rows[-1] |= benchmark(width, size)
-            print(f"{rows[-1]['what']}, m = {width}, d = {size**2}: done", file=sys.stderr, flush=True)
+            rows.append({"what": what, "width": width, "d": size**2, **benchmark(width, size)})
+            print(f"{what}, m = {width}, d = {size**2}: done", file=sys.stderr, flush=True)
     memory = peak_memory()
     if args.json:
         print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "rows": rows} | memory))
@@ -56,6 +56,8 @@ def main():
 
 def duration(seconds):
     """Seconds for people to read, in the unit that fits."""
+    if seconds >= 1000:
+        return f"{seconds:,.0f} s"
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
         if seconds * factor >= 1 or unit == "µs":
             return f"{seconds * factor:.3g} {unit}"
@@ -102,7 +104,7 @@ def exact_step(width, size):
     digits, net = lazy_network(width, size, normalize=False)
     x = digits.test_x if width < 100_000 else digits.test_x[:512]
     walked = digits.test_x[torch.randperm(len(digits.test_x), generator=torch.Generator().manual_seed(0))]
-    walked = walked[: 30_000 // width]
+    walked = walked[: min(30, 30_000 // width)]
 
     def products():
         W = net.W.detach().double()

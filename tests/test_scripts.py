@@ -452,3 +452,18 @@ def test_find_row_compares_numbers_and_takes_the_latest():
 def test_columns_are_the_scripts():
     assert ",".join(ntk_normal.COLUMNS) == COLUMNS["ntk_normal.py"]
     assert ",".join(common.ADVERSARIAL_COLUMNS) == COLUMNS["advtrain.py"]
+
+
+def test_the_benchmark_times_all_sides(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import speed
+
+    for benchmark in (speed.exact_step, speed.pgd, speed.pgd_in_the_box, speed.sgd_step_of_64, speed.sgd_step_of_32):
+        times = benchmark(60, 5)
+        assert set(times) == {"here", "plain", "bare"} and min(times.values()) > 0
+    assert [speed.duration(seconds) for seconds in (1540.2, 2.5, 0.0125, 3e-5)] == [
+        "1,540 s",
+        "2.5 s",
+        "12.5 ms",
+        "30 µs",
+    ]
