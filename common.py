@@ -1047,7 +1047,6 @@ def prepare(args, columns, configs, summary):
     for folder in (args.save_dir, args.checkpoint_dir):
         if folder:
             check_folder(folder)
-    open_results(args.out, columns)
     files = {args.out: None} | dict.fromkeys(results_files(args.out.parent, Path(sys.argv[0]).stem))
     rows = [row for path in sorted(files) for row in open_results(path, columns)]
     missing = []

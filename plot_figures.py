@@ -3,8 +3,9 @@
 Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py
 wrote to the folder --results. The files figure2, figure3 and figure4 hold the runs with the scripts' default
 settings. On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the
-others instead of drawing. Runs with other digits, bs, lr, T, atk_iters or patience are never averaged with those: they get figures of
-their own, named after what differs. So do runs with bias in Figures 2 and 3; in Figure 4 bias and box get panels.
+others instead of drawing. Runs with other digits, bs, lr, T, atk_iters or patience are never averaged with those:
+they get figures of their own, named after what differs. So do runs with bias in Figures 2 and 3; in Figure 4 bias and
+box get panels.
 """
 
 import itertools

@@ -4,16 +4,14 @@ Prints the commands of Figure 4 left, a line each: 2,400 runs over size and eps,
 steps of eps before fine ones. A laptop takes fewer sizes and eps, three seeds, 100 epochs and 20 PGD steps.
 """
 
-from lines import coarse_first, print_lines
+from lines import adversarial_options, coarse_first, print_lines
 
 
 def runs(laptop=False, authors=False):
-    sizes, epsilons, seeds, rest = range(5, 29), [step / 20 for step in range(1, 21)], range(5), {}
+    sizes, epsilons, seeds = range(5, 29), [step / 20 for step in range(1, 21)], range(5)
     if laptop:
         sizes, epsilons, seeds = (5, 7, 10, 14, 20, 28), [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0], range(3)
-        rest |= {"T": 100, "atk_iters": 20}
-    if authors:
-        rest |= {"bias": True, "box": True}
+    rest = adversarial_options(laptop, authors)
     for seed in seeds:
         for eps in coarse_first(epsilons):
             for size in sizes:

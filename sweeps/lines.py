@@ -29,3 +29,8 @@ def line(script, options):
 def coarse_first(values):
     """The values in another order: every fourth, those between them, the rest, so that a map fills in evenly."""
     return values[3::4] + values[1::4] + values[::2]
+
+
+def adversarial_options(laptop, authors):
+    """The options that both grids of Figure 4 share: a laptop's shorter training and attack, the authors' protocol."""
+    return ({"T": 100, "atk_iters": 20} if laptop else {}) | ({"bias": True, "box": True} if authors else {})
