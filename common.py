@@ -12,9 +12,9 @@ import csv
 import functools
 import glob
 import io
-import itertools
 import math
 import os
+import pickle
 import sys
 import tempfile
 import time
@@ -905,6 +905,21 @@ def save_network(save_dir, net, config):
     path = Path(save_dir) / run_name(config)
     write_whole(path, {"state_dict": net.state_dict(), "config": config})
     return path
+
+
+def load_network(path):
+    """The `TwoLayerNet` that `save_network` saved at path, on the CPU, and its run's configuration, a dict.
+
+    Raises RunError where the file is not such a one.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        config = saved["config"]
+        net = TwoLayerNet(config["d"], config["width"], bias=bool(config["bias"]))
+        net.load_state_dict(saved["state_dict"])
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise RunError(f"cannot load a network from {path}: {' '.join(str(error).split())}")
+    return net, config
 
 
 def run_name(config):

@@ -1,12 +1,14 @@
 """plot_figures.py on small made-up results."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.collections import QuadMesh
 
 import common
@@ -21,6 +23,7 @@ def write_ntk_row(folder, size, width, C0, seed, **others):
     row = dict.fromkeys(ntk_normal.COLUMNS, 0) | plot_figures.SETTINGS
     row |= {"size": size, "d": d, "width": width, "C0": C0, "V": C0 / width**0.5, "seed": seed, "left_ball": 1}
     row |= {"rel_delta_mean": (2 + 0.1 * seed) / size, "grad_norm_mean": 0.7 * size, "eta_mean": 3 / d, "torch": "none"}
+    row |= {"delta_norm_mean": 0.3 * (2 + 0.1 * seed), "abs_f_mean": 0.4 * size}
     write(folder / "ntk_normal.csv", ntk_normal.COLUMNS, row | others)
 
 
@@ -61,7 +64,7 @@ def test_all_figures_are_drawn_and_the_missing_runs_counted(tmp_path):
     ]:
         assert line in ended.stderr.splitlines()
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert names == {f"figure{figure}.{ending}" for figure in (2, 3, 4) for ending in ("png", "pdf")}
+    assert names == {f"figure{figure}.{ending}" for figure in (2, 3, 4) for ending in ("png", "pdf")} | {"claims.md"}
     assert (tmp_path / "figures" / "figure2.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "figures" / "figure2.pdf").read_bytes().startswith(b"%PDF")
 
@@ -217,3 +220,122 @@ def test_the_papers_panels_are_there_when_only_the_authors_ran(tmp_path):
     (panel,) = maps(figure, "$m$")
     (((V, (left, right)), robust),) = panel.items()
     assert (V, robust) == (0.5, 0.5) and left < 1000 < right
+
+
+def claims(folder, settings="the default settings"):
+    """The lines of claims.md about settings, as a dict of the claim's number to its cells without the claim itself."""
+    text = plot_figures.tell_claims({script: plot_figures.read_runs(folder, script) for script in plot_figures.COLUMNS})
+    table = text.split(f"## Runs with {settings}\n")[1].split("\n## ")[0]
+    rows = [re.split(r" (?<!\\)\| ", line.strip("| ")) for line in table.splitlines() if re.match(r"\| \d", line)]
+    return {int(row[0]): row[3:] for row in rows}
+
+
+def test_exponents_are_fitted_over_whole_seeds_with_t_intervals(tmp_path):
+    powers = np.array([-0.45, -0.5, -0.65])
+    for seed, power in enumerate(powers):
+        for size in (5, 10, 28):
+            others = {"rel_delta_mean": 3 * size ** (2 * power), "grad_norm_mean": size**1.4, "eta_mean": size**-0.9}
+            write_ntk_row(tmp_path, size, 1000, 10, seed, test_error=0.002 * seed, **others)
+    write_ntk_row(tmp_path, 5, 1000, 10, 3, rel_delta_mean=99)  # a seed that lacks sizes
+    written = claims(tmp_path)
+    half = 4.303 * powers.std(ddof=1) / 3**0.5  # Student's t of two degrees of freedom
+    assert written[2][0] == f"**holds**<br>‖δ‖/‖x‖: −0.53 ± {half:.2f} (m 1,000, C0 10)"
+    assert written[2][1] == "no runs" and written[2][2].startswith(
+        "9 runs: m 1,000, d 25, 100, 784, C0 10, seed 0, 1, 2"
+    )
+    assert written[3][0].startswith("**does not hold**<br>‖∇f‖: 0.70 ± 0.00")
+    assert written[4][0].startswith("**does not hold**<br>η: −0.45 ± 0.00")
+    assert "η for x/‖x‖: −1.23" in written[4][0]
+
+
+def test_a_network_above_one_percent_or_outside_its_ball_is_told(tmp_path):
+    for size in (5, 10, 28):
+        write_ntk_row(tmp_path, size, 1000, 10, 0, test_error=0.002, max_deviation=0.3)
+    assert claims(tmp_path)[1][0].startswith("**holds**<br>3 of 3 networks")
+    assert claims(tmp_path)[9][0].startswith("**holds**<br>3 of 3 networks")
+    write_ntk_row(tmp_path, 28, 1000, 10, 1, test_error=0.0132, max_deviation=0.3163)
+    assert (
+        "**holds in part**<br>3 of 4 networks have<br>largest: 1.32% (m 1,000, d 784, C0 10, seed 1)"
+        in claims(tmp_path)[1][0]
+    )
+    assert claims(tmp_path)[9][0].startswith("**holds in part**<br>3 of 4 networks")
+
+
+def test_growth_with_C0_counts_a_network_that_stayed_in_the_ball_once(tmp_path):
+    for C0, left, grown in ((10, 1, 1), (20, 1, 1.5), (30, 0, 2), (40, 0, 2)):
+        others = {"left_ball": left, "grad_norm_mean": grown, "eta_mean": 1 / grown, "rel_delta_mean": 1}
+        write_ntk_row(tmp_path, 5, 10000, C0, 0, test_error=0.001 * (C0 < 30), **others)
+    written = claims(tmp_path)
+    assert written[1][0].startswith("**holds**<br>3 of 3 networks")
+    assert written[5][0] == (
+        "**holds in part**<br>m 10,000, d 25, C0 10 to 30 (some ended by T): ‖∇f‖ × 2.00, η × 0.50, ‖δ‖/‖x‖ × 1.00"
+    )
+    assert written[5][2].startswith("3 runs")
+
+
+def test_f_and_the_theorems_step_are_bounded_or_not(tmp_path):
+    for size in (5, 10, 28):
+        write_ntk_row(tmp_path, size, 1000, 10, 0)
+    # |f| / ||x|| = 0.4 / 0.3 * size / size, and (2 / size) * 0.7 size.
+    measured = "m 1,000: \\|f\\|/‖x‖ 1.33 to 1.33, exponent 0.00<br>m 1,000: η‖∇f‖²/‖x‖ 1.40 to 1.40, exponent 0.00"
+    assert re.sub("−(0.00)", r"\1", claims(tmp_path)[6][0]) == f"**holds**<br>{measured}"
+    for size in (5, 10, 28):
+        write_ntk_row(tmp_path, size, 1000, 10, 0, abs_f_mean=size**2)
+    assert claims(tmp_path)[6][0].startswith("**holds in part**")
+
+
+@pytest.mark.parametrize("constant, words", [(4.6, "**holds**"), (3.3, "**holds in part**")])
+def test_where_robust_accuracy_drops(tmp_path, constant, words):
+    for size in (7, 10):
+        for seed, shift in enumerate((-0.01, 0.01)):
+            for eps in np.arange(1, 21) / 20:
+                robust = float(np.clip(0.5 - 8 * (eps - constant / size - shift), 0, 1))
+                for bias in (0, 1):
+                    others = {"T": 100, "bias": bias, "box": bias}
+                    write_adversarial_row(tmp_path / "advtrain.csv", size, 1000, 0.316, eps, seed, robust, **others)
+    written = claims(tmp_path, "T=100")[7]
+    assert written[0] == written[1]
+    half = 12.706 * 0.01 * 7  # two seeds: t of one degree of freedom, times the standard error
+    assert written[0].startswith(f"{words}<br>d 49: crosses one half at {constant:.1f} ± {half:.1f}, 0.00 to ")
+    assert written[2].startswith("80 runs: m 1,000, d 49, 100, ε 0.05 to 1, C0 10, seed 0, 1<br>80 runs")
+
+
+def test_where_robust_accuracy_rises_and_what_small_balls_cost(tmp_path):
+    for width, gone in ((400, 0), (1600, 0.3)):
+        for V in (0.2, 0.5, 0.8, 1.0):
+            robust = float(np.clip((V * width**0.5 - 16) / 8 + 0.5, 0, 1))
+            others = {"test_acc": 0.99 - gone * (V < 0.5)}
+            write_adversarial_row(tmp_path / "advtraingap.csv", 28, width, V, 0.2, 0, robust, **others)
+    written = claims(tmp_path)
+    lines = "m 400: crosses one half at 16.0<br>m 1,600: crosses one half at 14.0, 1.00 to 1.00 beyond 25"
+    assert written[8][0] == f"**holds in part**<br>{lines}"
+    assert written[10][0] == (
+        "**holds in part**<br>m 400: 99.0% at V 1, least 99.0% at V 0.2<br>m 1,600: 99.0% at V 1, least 69.0% at V 0.2"
+    )
+    assert 7 not in written
+
+
+def test_the_gallery_shows_the_step_of_a_saved_network(tmp_path, lazy_net):
+    net, data = lazy_net(5, 64)
+    config = {"num1": 0, "num2": 1, "size": 5, "d": 25, "width": 64, "C0": 10.0, "bias": 0, "seed": 0}
+    common.write_whole(tmp_path / "ntk_normal-1.pt", {"state_dict": net.state_dict(), "config": config})
+    figure = plot_figures.draw_gallery(tmp_path)
+    assert len(figure.axes) == 12
+    zero = data.test_x[data.test_y < 0][:1]
+    step = common.smallest_step(net, zero)
+    x, delta, both = (torch.tensor(ax.images[0].get_array()).float().ravel() for ax in figure.axes[:3])
+    torch.testing.assert_close(x, zero[0])
+    torch.testing.assert_close(x + delta, both)
+    assert torch.linalg.vector_norm(delta).item() == pytest.approx(step.delta_norm[0].item(), rel=1e-4)
+    assert figure.axes[2].get_xlabel() == f"{step.delta_norm[0] / zero.norm():.2f}"
+    before, after = (net.f(x + part * delta[None]) * net.f(zero) for part in (0.999, 1.001))
+    assert after < 0 < before
+
+
+def test_a_folder_without_networks_or_with_a_damaged_one_is_an_error(tmp_path):
+    write_ntk_row(tmp_path, 5, 1000, 10, 0)
+    ended = draw(tmp_path, "--networks", tmp_path)
+    assert ended.returncode == 1 and "has no network" in ended.stderr.splitlines()[-1]
+    (tmp_path / "ntk_normal-1.pt").write_bytes(b"no network")
+    ended = draw(tmp_path, "--networks", tmp_path)
+    assert ended.returncode == 1 and "cannot load a network" in ended.stderr.splitlines()[-1]
