@@ -14,7 +14,6 @@ import glob
 import io
 import math
 import os
-import pickle
 import sys
 import tempfile
 import time
@@ -914,11 +913,12 @@ def load_network(path):
     """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        config = saved["config"]
-        net = TwoLayerNet(config["d"], config["width"], bias=bool(config["bias"]))
+        config = dict(saved)["config"]
+        net = TwoLayerNet(config["d"], config["width"], config["seed"], bool(config["bias"]))
         net.load_state_dict(saved["state_dict"])
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        raise RunError(f"cannot load a network from {path}: {' '.join(str(error).split())}")
+    except Exception as error:  # whatever a file that is something else leads to
+        reason = " ".join([type(error).__name__, *str(error).split()])
+        raise RunError(f"cannot load a network from {path} ({reason})")
     return net, config
 
 

@@ -29,7 +29,7 @@ class Rescaled(torch.nn.Module):
 
 def with_shrinking_steps(net, x, y, eps, box):
     """PGD as `common.pgd`, but with steps from 2 eps down by 5% each; True where it finds nothing."""
-    delta, robust = torch.zeros_like(x), torch.ones_like(y, dtype=torch.bool)
+    delta, robust = torch.zeros_like(x), y * net.f(x) > 0
     for iteration in range(100):
         delta -= 2 * eps * 0.95**iteration * y[:, None] * F.normalize(net.value_and_input_gradient(x + delta)[1], dim=1)
         if box:
@@ -71,5 +71,5 @@ def test_robust_accuracy_beside_the_libraries(size, eps, authors, T):
         print(f"eps {budget:.3f}: {ours:.3f} {theirs:.3f} {strong:.3f} {shrinking:.3f}")
         assert abs(ours - theirs) <= 0.01
         # APGD is ahead near the drop; steps that start long and shrink, as its do, are all that it takes to keep up.
-        assert -0.01 <= ours - strong <= 0.06
+        assert -0.01 <= ours - strong <= 0.05
         assert abs(shrinking - strong) <= 0.01
