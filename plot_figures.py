@@ -47,10 +47,6 @@ COLUMNS = {
     "advtrain": common.ADVERSARIAL_COLUMNS,
     "advtraingap": common.ADVERSARIAL_COLUMNS,
 }
-SIZES = sorted({options["size"] for _, options in figure2.runs()})
-WIDTHS = sorted({options["width"] for _, options in figure4_right.runs()})
-TWENTIETHS = sorted({options["gap"] for _, options in figure4_right.runs()})
-
 # What makes runs comparable, and the scripts' defaults for it.
 SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "bs": 64, "lr": 0.1, "T": 1000}
 ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
@@ -303,6 +299,10 @@ def draw_maps(settings, left, right):
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
     if not left and not right:
         return None
+    short = lines.adversarial_options(laptop=True, authors=False)
+    laptop = settings == tuple(f"{name}={value}" for name, value in short.items())
+    sizes, epsilons = grid_axes("4 left", laptop, "size", "eps")
+    widths, radii = grid_axes("4 right", laptop, "width", "gap")
     present = {(0, 0)} | {(row["bias"], row["box"]) for row in left + right}
     protocols = [key for key in PROTOCOLS if key in present]
     drawn, axes = plt.subplots(
@@ -312,26 +312,32 @@ def draw_maps(settings, left, right):
         title = PROTOCOLS[protocol]
         rows = left_of_figure4([row for row in left if (row["bias"], row["box"]) == protocol])
         ax_left.set(title=f"left, {title}", xlabel="$d$", ylabel=r"$\varepsilon$")
-        if draw_map(ax_left, rows, "size", range(5, 29), "eps"):
+        if draw_map(ax_left, rows, "size", sizes, "eps", epsilons):
             draw_bound(ax_left, lambda size: 5 / size, r"$5/\sqrt{d}$")
             count = seeds(grouped(rows, "size", "eps"))
             ax_left.set_title(f"left, {title}\n$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}, {count}")
-            ax_left.xaxis.set_major_locator(FixedLocator(SIZES[::2]))
+            ax_left.xaxis.set_major_locator(FixedLocator((5, 10, 20, 28)))
             ax_left.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size**2:g}"))
 
         rows = right_of_figure4([row for row in right if (row["bias"], row["box"]) == protocol])
         ax_right.set(title=f"right, {title}", xlabel="$m$", ylabel="$V$", xscale="log")
-        if draw_map(ax_right, rows, "width", WIDTHS, "V"):
+        if draw_map(ax_right, rows, "width", widths, "V", radii):
             draw_bound(ax_right, lambda width: 25 / np.sqrt(width), r"$25/\sqrt{m}$")
             count = seeds(grouped(rows, "width", "V"))
             ax_right.set_title(f"right, {title}\n$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}, {count}")
-            ax_right.xaxis.set_major_locator(FixedLocator(WIDTHS[::2]))
+            ax_right.xaxis.set_major_locator(FixedLocator(widths[::2]))
             ax_right.xaxis.set_major_formatter(FuncFormatter(lambda width, _: f"{width:,g}"))
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
     drawn.colorbar(scale, ax=axes, label="robust test accuracy", aspect=30)
     if settings:
         drawn.suptitle(", ".join(settings))
     return drawn
+
+
+def grid_axes(part, laptop, *options):
+    """The values of the options in the grid of a part of Figure 4: the paper's, or the laptop's thinner one."""
+    grid = [run for _, run in GRIDS[part][1](laptop=laptop)]
+    return [sorted({run[option] for run in grid}) for option in options]
 
 
 def left_of_figure4(rows):
@@ -342,8 +348,8 @@ def right_of_figure4(rows):
     return fix(fix(rows, "size", 28, "width", "V"), "eps", 0.2, "width", "V")
 
 
-def draw_map(ax, rows, horizontal, across, vertical):
-    """Robust test accuracy, mean over seeds, in the cells of the paper's grid and of the rows; True if there are rows.
+def draw_map(ax, rows, horizontal, across, vertical, up):
+    """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; True if there are rows.
 
     Cells without runs are hatched.
     """
@@ -354,7 +360,7 @@ def draw_map(ax, rows, horizontal, across, vertical):
         ax.text(0.5, 0.5, "no runs", transform=ax.transAxes, ha="center", va="center", backgroundcolor="white")
         return False
     across = sorted({*across, *grouped(rows, horizontal)})
-    up = sorted({*TWENTIETHS, *grouped(rows, vertical)})
+    up = sorted({*up, *grouped(rows, vertical)})
     accuracy = np.full((len(up), len(across)), np.nan)
     for (x, y), cell in grouped(rows, horizontal, vertical).items():
         accuracy[up.index(y), across.index(x)] = np.mean([row["robust_test_acc"] for row in cell])

@@ -211,6 +211,14 @@ def test_maps_leave_cells_without_runs_empty_and_never_mix_protocols(tmp_path):
     assert biased == pytest.approx({(0.1, (4.5, 5.5)): 0.1})
 
 
+def test_the_laptops_runs_are_drawn_on_the_laptops_grid(tmp_path):
+    write_adversarial_row(tmp_path / "advtrain.csv", 14, 1000, 0.316, 0.3, 0, 0.5, T=100, atk_iters=20)
+    rows = plot_figures.read_runs(tmp_path, "advtrain")
+    figure = plot_figures.draw_maps(("T=100", "atk_iters=20"), rows, [])
+    assert maps(figure, "$d$") == [pytest.approx({(0.3, (12, 17)): 0.5})]
+    assert list(maps(plot_figures.draw_maps(("T=100",), rows, []), "$d$")[0]) == [(0.3, (13.5, 14.5))]
+
+
 def test_the_papers_panels_are_there_when_only_the_authors_ran(tmp_path):
     write_adversarial_row(tmp_path / "advtraingap.csv", 28, 1000, 0.5, 0.2, 0, 0.5, bias=1, box=1)
     rows = plot_figures.read_runs(tmp_path, "advtraingap")
