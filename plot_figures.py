@@ -444,7 +444,7 @@ CLAIMS_HEAD = """# The paper's claims, held against the runs
 Written by `plot_figures.py` from the rows of the CSVs alone. *Paper's formulas*: runs without `--bias` and `--box`.
 *Authors' protocol*: runs with `--bias` and, in Section 5.2, `--box`. *± h*: half the width of a 95% t interval over
 the seeds; a number without it is of one seed. *Holds in part (2 of 3)*: so many of the checks in "holds if" do, one for
-each line or network. The tolerances there are ours: the paper names none.
+each line or network; *undecided* are those that the runs are too few for. The tolerances are ours: the paper has none.
 
 Quantities are means over the test examples, and ratios and products are of these means. Without bias f(cx) = c f(x)
 for c > 0, so that |f|/‖x‖, η‖∇f‖²/‖x‖ and (‖δ‖/‖x‖)/‖∇f‖ are |f|, η‖∇f‖² and η at x/‖x‖, the norm 1 that Theorem 3.1
@@ -460,7 +460,7 @@ T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 class Finding:
-    """What the runs say of a claim: lines to read, whether each of its checks holds, and the rows behind them."""
+    """What the runs say of a claim: lines to read, whether each of its checks holds, None if untold, and their rows."""
 
     def __init__(self):
         self.lines, self.checks, self.rows = [], [], []
@@ -473,12 +473,17 @@ class Finding:
     def text(self):
         if not self.rows:
             return "no runs, or too few"
+        undecided = sum(check is None for check in self.checks)
         holding = sum(map(bool, self.checks))
-        verdict = f"holds in part ({holding} of {len(self.checks)})" if holding else "does not hold"
-        if not self.checks:
+        if undecided == len(self.checks):
             verdict = "undecided"
         elif holding == len(self.checks):
             verdict = "holds"
+        else:
+            verdict = "holds in part" if holding else "does not hold"
+            counts = [f"{holding} of {len(self.checks)}"] if holding else []
+            counts += [f"{undecided} undecided"] if undecided else []
+            verdict += f" ({', '.join(counts)})" if counts else ""
         return "<br>".join([f"**{verdict}**", *self.lines])
 
     def basis(self):
@@ -694,12 +699,13 @@ def threshold(script, select, across, up, constant, falls):
             elif crossings:
                 ends = min(low for _, low, _ in crossings), max(high for _, _, high in crossings)
                 notes.append(f"one half between {ends[0] * root:.1f} and {ends[1] * root:.1f}")
+                checks.append(None)
             elif all((row["robust_test_acc"] >= 0.5) == falls for row in cell):
                 notes.append(f"{'above' if falls else 'below'} one half up to {high:.1f}, the last run")
-                checks += [False] if high >= 1.2 * constant else []
+                checks.append(False if high >= 1.2 * constant else None)
             else:
                 notes.append(f"{'below' if falls else 'above'} one half from {low:.1f} on, the first run")
-                checks += [False] if low <= 0.8 * constant else []
+                checks.append(False if low <= 0.8 * constant else None)
             if 0 < len(crossings) < len(lines):
                 notes.append(f"{len(crossings)} of {len(lines)} seeds")
             if before:

@@ -345,11 +345,16 @@ def test_where_robust_accuracy_drops(tmp_path):
     [
         ({4: 0.9, 5: 0.5, 6: 0.0}, "one half at 5.0, 0.00 to 0.00 beyond 5", "holds"),
         ({3: 0.9, 4: 0.1, 6: 0.0}, "one half at 3.5, 0.00 to 0.00 beyond 5", "holds in part (1 of 2)"),
-        ({2.6: 0.9, 6: 0.0}, "one half between 2.6 and 6.0, 0.00 to 0.00 beyond 5", "holds"),
+        (
+            {2.6: 0.9, 6: 0.0},
+            "one half between 2.6 and 6.0, 0.00 to 0.00 beyond 5",
+            "holds in part (1 of 2, 1 undecided)",
+        ),
         ({2.6: 0.1, 4: 0.0, 6: 0.0}, "below one half from 2.6 on, the first run", "holds in part (1 of 2)"),
         ({4.5: 0.1, 4.6: 0.0}, "below one half from 4.5 on, the first run", "undecided"),
         ({2.6: 0.9, 2.7: 0.8}, "above one half up to 2.7, the last run", "undecided"),
         ({2.6: 0.9, 8: 0.8}, "above one half up to 8.0, the last run", "does not hold"),
+        ({4.5: 0.3, 5.5: 0.1}, "below one half from 4.5 on, the first run", "does not hold (1 undecided)"),
         ({4: 0.1, 5: 0.5, 6: 0.9}, "below one half from 4.0 on, the first run", "does not hold"),
     ],
 )
