@@ -88,11 +88,9 @@ def main():
         drawn["gallery"] = draw_gallery(args.networks)
     if not any(drawn.values()):
         raise common.RunError(f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}")
-    for name, figure in drawn.items():
-        if figure:
-            save(figure, args.out / name)
     if len(rows) == len(COLUMNS) and any(rows.values()):
-        write(args.out / "claims.md", tell_claims(rows))
+        drawn["claims.md"] = tell_claims(rows)
+    save({name: content for name, content in drawn.items() if content}, args.out)
 
 
 def parse_arguments():
@@ -113,22 +111,21 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def save(figure, path):
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(f"{path}.png", dpi=300)
-        figure.savefig(f"{path}.pdf", metadata={"CreationDate": None})  # the same rows give the same file
-    except OSError as error:
-        raise common.RunError(f"cannot write {path}: {error}")
-    print(f"{path}.png {path}.pdf")
-
-
-def write(path, text):
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise common.RunError(f"cannot write {path}: {error}")
-    print(path)
+def save(drawn, folder):
+    """Write the figures, a dict by name, and texts, by name with ending, to the folder."""
+    for name, content in drawn.items():
+        path = folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, str):
+                path.write_text(content, encoding="utf-8")
+                print(path)
+            else:
+                content.savefig(f"{path}.png", dpi=300)
+                content.savefig(f"{path}.pdf", metadata={"CreationDate": None})  # the same rows give the same file
+                print(f"{path}.png {path}.pdf")
+        except OSError as error:
+            raise common.RunError(f"cannot write {path}: {error}")
 
 
 # ---------------------------------------------------------------------------------------------- rows to groups
@@ -468,7 +465,8 @@ class Finding:
     def add(self, line, checks=(), rows=()):
         self.lines.append(line)
         self.checks += checks
-        self.rows += [row for row in rows if row not in self.rows]
+        known = set(map(id, self.rows))  # several lines may rest on the same rows
+        self.rows += [row for row in rows if id(row) not in known]
 
     def text(self):
         if not self.rows:
@@ -506,8 +504,8 @@ def tell_claims(rows):
             for row in runs:
                 protocol = row["bias"], row.get("box", row["bias"])
                 if protocol in ((0, 0), (1, 1)):
-                    protocols = tables.setdefault(settings, {(0, 0): {}, (1, 1): {}})
-                    protocols[protocol].setdefault(script, []).append(row)
+                    empty = {key: {name: [] for name in COLUMNS} for key in ((0, 0), (1, 1))}
+                    tables.setdefault(settings, empty)[protocol][script].append(row)
                 else:
                     left_out += 1
     text = [CLAIMS_HEAD]
@@ -515,7 +513,7 @@ def tell_claims(rows):
         text.append(f"## Runs with {', '.join(settings) or 'the default settings'}\n")
         text.append("| | claim | holds if | paper's formulas | authors' protocol | rests on |\n|-|-|-|-|-|-|")
         for number, (claim, criterion, examine) in enumerate(CLAIMS, start=1):
-            formulas, authors = (examine({name: runs.get(name, []) for name in COLUMNS}) for runs in protocols.values())
+            formulas, authors = map(examine, protocols.values())
             if formulas.rows or authors.rows:
                 cells = [str(number), claim, criterion, formulas.text(), authors.text()]
                 text.append(f"| {' | '.join(cells)} | {formulas.basis()}<br>{authors.basis()} |")
@@ -532,6 +530,10 @@ def span(rows, column):
 
 def at(row, *columns):
     return ", ".join(span([row], column) for column in columns)
+
+
+def extent(values):
+    return f"{min(values):.2f} to {max(values):.2f}"
 
 
 def over_seeds(values, digits=2):
@@ -596,10 +598,10 @@ def exponents(rows, quantity):
 
     Usual are sizes, three at least, that half of the seeds have.
     """
-    seeds = grouped(rows, "seed").values()
-    sizes = {size for size, cell in grouped(rows, "size").items() if 2 * len(cell) >= len(seeds)}
+    by_seed = grouped(rows, "seed").values()
+    sizes = {size for size, cell in grouped(rows, "size").items() if 2 * len(cell) >= len(by_seed)}
     slopes, used = [], []
-    for cell in seeds:
+    for cell in by_seed:
         cell = [row for row in cell if row["size"] in sizes]
         values = np.array([quantity(row) for row in cell])
         if len(cell) == len(sizes) >= 3 and (np.isfinite(values) & (values > 0)).all():
@@ -613,7 +615,7 @@ def flips_and_shrinks(runs):
     if finding.rows:
         without = sum(row["no_flip"] for row in finding.rows)
         scaled = [row["rel_delta_mean"] * row["size"] for row in finding.rows]
-        finding.add(f"{without:,g} examples that no step flips; mean ‖δ‖/‖x‖·√d {min(scaled):.2f} to {max(scaled):.2f}")
+        finding.add(f"{without:,g} examples that no step flips; mean ‖δ‖/‖x‖·√d {extent(scaled)}")
     return finding
 
 
@@ -621,7 +623,7 @@ def gradient_grows(runs):
     finding = power_of_d(0.5, ("‖∇f‖", lambda row: row["grad_norm_mean"]))(runs)
     if finding.rows:
         scaled = [row["grad_norm_mean"] / row["size"] for row in finding.rows]
-        finding.add(f"mean ‖∇f‖/√d {min(scaled):.2f} to {max(scaled):.2f} (Lemma 4.2: at least 1/4)")
+        finding.add(f"mean ‖∇f‖/√d {extent(scaled)} (Lemma 4.2: at least 1/4)")
     return finding
 
 
@@ -660,8 +662,7 @@ def bounded(runs):
             fitted, rows = exponents(group, quantity)
             if fitted:
                 values = [np.mean([quantity(row) for row in cell]) for cell in grouped(rows, "d").values()]
-                span_of_d = f"{min(values):.2f} to {max(values):.2f} over d"
-                line = f"{at(rows[0], 'width')}: {name} {span_of_d}, exponent {over_seeds(fitted)}"
+                line = f"{at(rows[0], 'width')}: {name} {extent(values)} over d, exponent {over_seeds(fitted)}"
                 finding.add(line, [np.mean(fitted) <= 0.1], rows)
     return finding
 
@@ -685,8 +686,8 @@ def threshold(script, select, across, up, constant, falls):
         finding, crossed_at = Finding(), {}
         for value, cell in grouped(select(runs[script]), across).items():
             root = math.sqrt(value)
-            lines = list(grouped(cell, "seed").values())
-            crossings = [found for found in (crossing(line, up, falls) for line in lines) if found]
+            by_seed = list(grouped(cell, "seed").values())
+            crossings = [found for found in (crossing(line, up, falls) for line in by_seed) if found]
             places = [place * root for place, _, _ in crossings]
             low, high = min(row[up] for row in cell) * root, max(row[up] for row in cell) * root
             beyond = [row["robust_test_acc"] for row in cell if row[up] * root > constant * (1 + 1e-9)]
@@ -706,12 +707,12 @@ def threshold(script, select, across, up, constant, falls):
             else:
                 notes.append(f"{'below' if falls else 'above'} one half from {low:.1f} on, the first run")
                 checks.append(False if low <= 0.8 * constant else None)
-            if 0 < len(crossings) < len(lines):
-                notes.append(f"{len(crossings)} of {len(lines)} seeds")
+            if 0 < len(crossings) < len(by_seed):
+                notes.append(f"{len(crossings)} of {len(by_seed)} seeds")
             if before:
-                notes.append(f"{min(before):.2f} to {max(before):.2f} up to {constant / 2:g}")
+                notes.append(f"{extent(before)} up to {constant / 2:g}")
             if beyond:
-                notes.append(f"{min(beyond):.2f} to {max(beyond):.2f} beyond {constant}")
+                notes.append(f"{extent(beyond)} beyond {constant}")
                 checks.append(max(beyond) <= 0.05 if falls else min(beyond) >= 0.95)
             finding.add(f"{at(cell[0], across)}: {', '.join(notes)}", checks, cell)
         if len(crossed_at) >= 3:
