@@ -1,6 +1,7 @@
 """The three scripts from the shell, and the results file that they share."""
 
 import csv
+import importlib
 import math
 import os
 import pty
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import termios
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -190,47 +190,61 @@ BAD_ARGUMENTS = [
 ]
 
 
-def test_bad_arguments_are_refused(tmp_path):
-    def refuse(case):
-        return case, script(case[0], *case[1].split(), "--out", tmp_path / "rows.csv")
+@pytest.fixture
+def refusal(monkeypatch, capsys):
+    """A function of a script's name and arguments, which it refuses: its exit code, stdout and stderr.
 
-    with ThreadPoolExecutor(2) as pool:
-        for case, ended in pool.map(refuse, BAD_ARGUMENTS):
-            assert ended.returncode == 2, case
-            assert ended.stdout == "" and ended.stderr.count("\n") == 1, (case, ended.stderr)
-            assert case[1].split()[0] in ended.stderr, (case, ended.stderr)
-    assert not (tmp_path / "rows.csv").exists()
+    It runs the script in this process: starting one for each case would take minutes.
+    """
+
+    def refuse(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            common.run(importlib.import_module(name.removesuffix(".py")).main)
+        code, (stdout, stderr) = ended.value.code, capsys.readouterr()
+        return (1, stdout, f"{stderr}{code}\n") if isinstance(code, str) else (code, stdout, stderr)
+
+    return refuse
+
+
+@pytest.mark.parametrize("name, arguments", BAD_ARGUMENTS)
+def test_bad_arguments_are_refused(name, arguments, tmp_path, monkeypatch, refusal):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code, stdout, stderr = refusal(name, *arguments.split(), "--out", tmp_path / "rows.csv")
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1), stderr
+    assert arguments.split()[0] in stderr
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_bad_files_are_refused_before_training(name, tmp_path, packed_mnist):
+def test_bad_files_are_refused_before_training(name, tmp_path, refusal):
     (tmp_path / "file").write_text("")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     (tmp_path / "torn.csv").write_text(COLUMNS[name] + "\n0,1,5")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\n")
-    (packed_mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"not what it was")
-    cases = [
+    for arguments, reason in [
         (["--out", tmp_path], "Is a directory"),
         (["--out", tmp_path / "file" / "rows.csv"], "cannot write"),
         (["--out", tmp_path / "other.csv"], "other columns"),
         (["--out", tmp_path / "torn.csv"], "line 2"),
         (["--out", tmp_path / "binary.csv"], "cannot read"),
-        (["--save-dir", tmp_path / "file"], "cannot write"),
-        (["--data-dir", packed_mnist], "MNIST"),
-        (["--data-dir", tmp_path / "file"], "MNIST"),
-    ]
-
-    def refuse(case):
-        out = [] if "--out" in case[0] else ["--out", tmp_path / "good.csv"]
-        return case, script(name, "--T", 10**6, *case[0], *out)
-
-    with ThreadPoolExecutor(2) as pool:
-        for (arguments, reason), ended in pool.map(refuse, cases):
-            assert ended.returncode == 1, (arguments, ended.stderr)
-            assert ended.stdout == "" and ended.stderr.count("\n") == 1, (arguments, ended.stderr)
-            assert reason in ended.stderr, (arguments, ended.stderr)
+        (["--out", tmp_path / "good.csv", "--save-dir", tmp_path / "file"], "cannot write"),
+    ]:
+        code, stdout, stderr = refusal(name, "--T", 10**6, *arguments)
+        assert (code, stdout, stderr.count("\n")) == (1, "", 1), (arguments, stderr)
+        assert reason in stderr, (arguments, stderr)
     assert (tmp_path / "other.csv").read_text() == "a,b\n1,2\n"
     assert (tmp_path / "torn.csv").read_text() == COLUMNS[name] + "\n0,1,5"
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_damaged_data_is_refused_before_training(name, tmp_path, packed_mnist):
+    (tmp_path / "file").write_text("")
+    (packed_mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"not what it was")
+    for folder in (packed_mnist, tmp_path / "file"):
+        ended = script(name, "--T", 10**6, "--data-dir", folder, "--out", tmp_path / "rows.csv")
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1), ended.stderr
+        assert "MNIST" in ended.stderr
 
 
 def test_divergence_ends_with_an_error_and_no_row(tmp_path):
@@ -410,16 +424,26 @@ def test_a_line_torn_by_something_else_is_kept_apart_and_refused(tmp_path, capsy
         common.open_results(path, columns)
 
 
+# Forks processes that all append to one file, from one that has everything imported.
+WRITERS = """
+import os, sys, common
+path, columns = sys.argv[1], ["seed", "value"]
+for writer in range(16):
+    if not os.fork():
+        try:
+            common.open_results(path, columns)
+            for i in range(30):
+                common.append_row(path, columns, {"seed": writer, "value": i})
+            os._exit(0)
+        finally:
+            os._exit(1)
+assert all(os.wait()[1] == 0 for _ in range(16))
+"""
+
+
 def test_sixteen_processes_appending_to_one_file_lose_nothing(tmp_path):
     path = tmp_path / "rows.csv"
-    append = (
-        "import common, sys\n"
-        "common.open_results(sys.argv[1], ['seed', 'value'])\n"
-        "for i in range(30): common.append_row(sys.argv[1], ['seed', 'value'], {'seed': sys.argv[2], 'value': i})\n"
-    )
-    command = [sys.executable, "-c", append, str(path)]
-    processes = [subprocess.Popen([*command, str(writer)], cwd=ROOT) for writer in range(16)]
-    assert [process.wait() for process in processes] == [0] * 16
+    assert subprocess.run([sys.executable, "-c", WRITERS, path], cwd=ROOT).returncode == 0
     written = sorted((int(row["seed"]), int(row["value"])) for row in common.read_rows(path, ["seed", "value"]))
     assert written == [(writer, value) for writer in range(16) for value in range(30)]
 
