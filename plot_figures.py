@@ -67,10 +67,11 @@ def main():
     rows = {GRIDS[part][0]: read_runs(args.results, GRIDS[part][0]) for part in parts}
     if args.missing is not None:
         for part in parts:
+            script = GRIDS[part][0]
             choice = {"authors": args.authors} if args.missing == 4 else {}
-            for script, options in missing(part, rows[GRIDS[part][0]], laptop=args.laptop, **choice)[0]:
-                out = {} if args.results == Path("results") else {"out": args.results / script.replace(".py", ".csv")}
-                print(lines.line(script, options | out))
+            out = {} if args.results == Path("results") else {"out": args.results / f"{script}.csv"}
+            lacking, _ = missing(part, rows[script], laptop=args.laptop, **choice)
+            lines.print_each((name, options | out) for name, options in lacking)
         return
     for part in parts:
         say_how_many(part, rows[GRIDS[part][0]])

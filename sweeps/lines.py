@@ -11,9 +11,13 @@ def print_lines(documentation, runs, authors=False):
     parser.add_argument("--laptop", action="store_true", help="a thinner grid, for a night on two cores")
     if authors:
         parser.add_argument("--authors", action="store_true", help="with --bias --box, as the authors' scripts")
-    choice = vars(parser.parse_args())
+    print_each(runs(**vars(parser.parse_args())))
+
+
+def print_each(runs):
+    """Print the command lines of the runs."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
-    for script, options in runs(**choice):
+    for script, options in runs:
         print(line(script, options))
 
 

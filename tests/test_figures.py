@@ -100,6 +100,16 @@ def test_the_missing_runs_are_the_sweeps_lines_until_they_have_their_rows(tmp_pa
     assert missing()[: len(grid) - 1] == grid[1:]
 
 
+@pytest.mark.parametrize("script", ["plot_figures.py --missing 4", "sweeps/figure4_left.py"])
+def test_lines_may_go_to_head(script):
+    name, *options = script.split()
+    command = [sys.executable, ROOT / name, *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("python advtrain.py ")
+        process.stdout.close()  # 2,400 lines are more than a pipe holds
+        assert process.stderr.read() == ""
+
+
 @pytest.mark.parametrize("part, choice", [("2", {}), ("3", {}), ("4 left", {}), ("4 right", {"authors": True})])
 def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, part, choice):
     (tmp_path / "no-folder").write_text("")
