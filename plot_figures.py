@@ -349,7 +349,7 @@ def right_of_figure4(rows):
 def draw_map(ax, rows, horizontal, across, vertical, up):
     """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; True if there are rows.
 
-    Cells without runs are hatched.
+    Cells without runs are hatched; a dot marks those with a run that T epochs ended.
     """
     ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
     if not rows:
@@ -360,12 +360,23 @@ def draw_map(ax, rows, horizontal, across, vertical, up):
     across = sorted({*across, *grouped(rows, horizontal)})
     up = sorted({*up, *grouped(rows, vertical)})
     accuracy = np.full((len(up), len(across)), np.nan)
-    for (x, y), cell in grouped(rows, horizontal, vertical).items():
+    cells = grouped(rows, horizontal, vertical)
+    for (x, y), cell in cells.items():
         accuracy[up.index(y), across.index(x)] = np.mean([row["robust_test_acc"] for row in cell])
     log = ax.get_xscale() == "log"
     ax.pcolormesh(edges(across, log), edges(up), accuracy, vmin=0, vmax=1, cmap="cividis")
     ax.set(xlim=edges(across, log)[[0, -1]], ylim=edges(up)[[0, -1]])
     ax.xaxis.set_minor_locator(NullLocator())
+    ended = [place for place, cell in cells.items() if any(row["epochs"] == row["T"] for row in cell)]
+    dot = {
+        "linestyle": "none",
+        "marker": "o",
+        "markersize": 1.6,
+        "markerfacecolor": "white",
+        "markeredgecolor": "black",
+    }
+    if ended:
+        ax.plot(*zip(*ended), **dot, markeredgewidth=0.3, label="ended by $T$")
     return True
 
 
