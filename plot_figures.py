@@ -368,15 +368,9 @@ def draw_map(ax, rows, horizontal, across, vertical, up):
     ax.set(xlim=edges(across, log)[[0, -1]], ylim=edges(up)[[0, -1]])
     ax.xaxis.set_minor_locator(NullLocator())
     ended = [place for place, cell in cells.items() if any(row["epochs"] == row["T"] for row in cell)]
-    dot = {
-        "linestyle": "none",
-        "marker": "o",
-        "markersize": 1.6,
-        "markerfacecolor": "white",
-        "markeredgecolor": "black",
-    }
     if ended:
-        ax.plot(*zip(*ended), **dot, markeredgewidth=0.3, label="ended by $T$")
+        dot = {"s": 2.5, "color": "white", "edgecolor": "black", "linewidth": 0.3, "zorder": 3}
+        ax.scatter(*zip(*ended), **dot, label="ended by $T$")
     return True
 
 
@@ -563,7 +557,7 @@ def over_seeds(values, digits=2):
 
 
 def mark(check):
-    return {True: "✓", False: "✗", None: "?"}[check if check is None else bool(check)]
+    return {True: "✓", False: "✗", None: "?"}[check]
 
 
 def ratio(numerator, denominator):

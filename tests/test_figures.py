@@ -225,8 +225,8 @@ def test_cells_with_a_run_that_the_epochs_ended_have_a_dot(tmp_path):
     for size, seed, epochs in ((5, 0, 21), (5, 1, 1000), (10, 0, 21)):
         write_adversarial_row(tmp_path / "advtrain.csv", size, 1000, 0.316, 0.3, seed, 0.5, epochs=epochs)
     figure = plot_figures.draw_maps((), plot_figures.read_runs(tmp_path, "advtrain"), [])
-    (dots,) = [line for line in figure.axes[0].lines if line.get_label() == "ended by $T$"]
-    assert dots.get_xydata().tolist() == [[5, 0.3]]
+    (dots,) = [drawn for drawn in figure.axes[0].collections if drawn.get_label() == "ended by $T$"]
+    assert dots.get_offsets().tolist() == [[5, 0.3]]
 
 
 def test_the_laptops_runs_are_drawn_on_the_laptops_grid(tmp_path):
