@@ -192,6 +192,11 @@ def grouped(rows, *columns):
     return dict(sorted(groups.items()))
 
 
+def ended_by_T(row):
+    """Whether T epochs ended a run: still inside its ball in Section 5.1, still learning in Section 5.2."""
+    return row["left_ball"] == 0 if "left_ball" in row else row["epochs"] == row["T"]
+
+
 def fix(rows, column, usual, *axes):
     """Only the rows with one value of the column: the paper's, unless it alone would leave a single curve or line.
 
@@ -235,7 +240,7 @@ def draw_curves(rows, settings, curve, fixed, usual):
             d = np.array(list(cells))
             mean = np.array([np.mean([row[column] for row in cell]) for cell in cells.values()])
             spread = np.array([np.std([row[column] for row in cell], ddof=len(cell) > 1) for cell in cells.values()])
-            ended = np.array([any(row["left_ball"] == 0 for row in cell) for cell in cells.values()])
+            ended = np.array([any(ended_by_T(row) for row in cell) for cell in cells.values()])
             ax.plot(d, mean, **style)
             ax.plot(d[ended], mean[ended], **style | {"linestyle": "none", "markerfacecolor": "white"})
             band = np.maximum(mean - spread, mean / 10), mean + spread
@@ -254,7 +259,7 @@ def draw_curves(rows, settings, curve, fixed, usual):
     symbol = "m" if curve == "width" else "C_0"
     handles = [Line2D([], [], **style) for style in styles.values()]
     labels = [f"${symbol}$ = {value:,.10g}" for value in styles]
-    if any(row["left_ball"] == 0 for row in rows):
+    if any(ended_by_T(row) for row in rows):
         handles.append(Line2D([], [], color="0.4", marker="o", markerfacecolor="white", linestyle="none"))
         labels.append("stayed in the ball for all $T$ epochs")
     drawn.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
@@ -367,7 +372,7 @@ def draw_map(ax, rows, horizontal, across, vertical, up):
     ax.pcolormesh(edges(across, log), edges(up), accuracy, vmin=0, vmax=1, cmap="cividis")
     ax.set(xlim=edges(across, log)[[0, -1]], ylim=edges(up)[[0, -1]])
     ax.xaxis.set_minor_locator(NullLocator())
-    ended = [place for place, cell in cells.items() if any(row["epochs"] == row["T"] for row in cell)]
+    ended = [place for place, cell in cells.items() if any(ended_by_T(row) for row in cell)]
     if ended:
         dot = {"s": 2.5, "color": "white", "edgecolor": "black", "linewidth": 0.3, "zorder": 3}
         ax.scatter(*zip(*ended), **dot, label="ended by $T$")
@@ -568,7 +573,7 @@ def networks(trained):
     """The rows of ntk_normal.csv, one a network: the balls that T epochs did not reach all have the same one."""
     kept = {}
     for row in sorted(trained, key=lambda row: row["C0"]):
-        kept.setdefault((row["size"], row["width"], row["seed"], row["C0"] if row["left_ball"] else None), row)
+        kept.setdefault((row["size"], row["width"], row["seed"], None if ended_by_T(row) else row["C0"]), row)
     return list(kept.values())
 
 
@@ -598,7 +603,7 @@ def power_of_d(power, *named_quantities):
                 upper, _ = exponents([row for row in rows if row["d"] >= 100], quantity)
                 notes = [at(rows[0], "width", "C0"), span(rows, "d")]
                 notes += [f"from d 100 on {over_seeds(upper)}"] if upper else []
-                notes += ["T ended some"] if any(row["left_ball"] == 0 for row in rows) else []
+                notes += ["T ended some"] if any(ended_by_T(row) for row in rows) else []
                 checks = [abs(np.mean(fitted) - power) <= 0.1] if rows[0]["C0"] == 10 else []
                 verdict = " ".join(map(mark, checks)) or "not judged"
                 finding.add(f"{name}: {over_seeds(fitted)} {verdict} ({', '.join(notes)})", checks, rows)
@@ -651,7 +656,7 @@ def gradient_grows(runs):
 def grows_with_C0(runs):
     finding = Finding()
     for cell in grouped(fix(runs["ntk_normal"], "width", 100000, "C0", "size"), "d").values():
-        left = [row for row in cell if row["left_ball"]]  # the others did not get as far as their C0
+        left = [row for row in cell if not ended_by_T(row)]  # the others did not get as far as their C0
         paths = grouped(left, "seed").values()
         paths = [path for path in paths if len(path) == max(map(len, paths)) > 1]
         quantities, checks = [], []
@@ -666,7 +671,7 @@ def grows_with_C0(runs):
                 checks += list(steps)
         if checks:
             rows = [row for path in paths for row in path]
-            ended = [row for row in cell if not row["left_ball"]]
+            ended = [row for row in cell if ended_by_T(row)]
             quantities += [f"T ended {span(ended, 'C0')}"] if ended else []
             finding.add(f"{at(rows[0], 'width', 'd')}, {span(rows, 'C0')}: {', '.join(quantities)}", checks, rows)
     return finding
@@ -706,7 +711,7 @@ def threshold(script, select, across, up, constant, falls):
             judged = [*one_side(by_seed, 0.8 * constant, "up to", falls), half]
             judged += one_side(by_seed, constant, "beyond", not falls)
             notes = [f"{note} {mark(check)}" for note, check in judged]
-            ended = sum(row["epochs"] == row["T"] for row in cell)
+            ended = sum(ended_by_T(row) for row in cell)
             notes += [f"T ended {ended} of {len(cell)}"] if ended else []
             inside = sum(row["max_deviation"] < 0.99 * row["V"] for row in cell)
             notes += [f"{inside} never at the ball's border"] if inside else []
@@ -739,7 +744,7 @@ def one_half(by_seed, constant, falls):
     The place is None, and the check untold, where the runs beside it are too far apart.
     """
     crossings = [found for found in (crossing(line, falls) for line in by_seed) if found]
-    least, most = 0.8 * constant, round(1.2 * constant, 9)
+    least, most = 0.8 * constant, 1.2 * constant
     if crossings:
         place, low, high = np.mean(crossings, axis=0).round(9)
         check = True if least <= low and high <= most else False if high <= least or low >= most else None

@@ -432,8 +432,11 @@ def test_where_robust_accuracy_rises_and_what_small_balls_cost(tmp_path):
     for width, lost in ((400, 0), (1600, 0.3)):
         for V in (0.2, 0.4, 0.6, 0.8, 1.0):
             robust = float(np.clip((V * width**0.5 - 16) / 20 + 0.5, 0, 1))
-            others = {"test_acc": 0.99 - lost * (V < 0.5), "epochs": 21 if V < 0.5 else 30}
-            others["max_deviation"] = min(V, 0.7)
+            others = {
+                "test_acc": 0.99 - lost * (V < 0.5),
+                "epochs": 21 if V < 0.5 else 30,
+                "max_deviation": min(V, 0.7),
+            }
             write_adversarial_row(tmp_path / "advtraingap.csv", 28, width, V, 0.2, 0, robust, **others)
     written = claims(tmp_path)
     lines = [
