@@ -610,7 +610,7 @@ def train_until_exit(net, x, y, radii, lr, bs, T, checkpoint=None):
     """
     radii = list(radii)
     x = net.weighted_input(x)
-    # The weights of a pixel that is zero in every example never move and never enter f.
+    # The weights of a pixel that is zero in every training example never move: training can do without them.
     pixels = (x != 0).any(dim=0).nonzero().squeeze(1)
     x, W, W0 = x[:, pixels], net.W[:, pixels], net.W0[:, pixels]
     inside = torch.empty_like(W)

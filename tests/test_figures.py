@@ -1,5 +1,6 @@
 """plot_figures.py on small made-up results."""
 
+import itertools
 import math
 import os
 import re
@@ -197,6 +198,19 @@ def test_figures_keep_to_the_papers_C0_and_width(tmp_path):
     assert len(figure.legends[0].get_texts()) == 2
 
 
+def test_curves_of_several_C0_are_of_the_same_runs(tmp_path):
+    for size in (5, 10):
+        for seed in (0, 1):
+            write_ntk_row(tmp_path, size, 10000, 10, seed, rel_delta_mean=1 + seed)
+        write_ntk_row(tmp_path, size, 10000, 20, 0, rel_delta_mean=3)
+    write_ntk_row(tmp_path, 5, 10000, 20, 1, rel_delta_mean=5)
+    for seed in (0, 1):
+        write_ntk_row(tmp_path, 20, 10000, 10, seed, rel_delta_mean=1 + seed)  # no C0 = 20 of any seed
+    figure = plot_figures.draw_curves(ntk_rows(tmp_path), (), "C0", "width", 100000)
+    small, large = (line.get_xydata().tolist() for line in figure.axes[0].lines[:4:2])
+    assert small == [[25, 1.5], [100, 1], [400, 1.5]] and large == [[25, 4], [100, 3]]
+
+
 def maps(figure, xlabel):
     """The panels' accuracies, as a dict of the cell's centre to its value."""
     panels = []
@@ -289,7 +303,7 @@ def test_other_balls_than_the_papers_are_told_and_not_judged(tmp_path):
             write_ntk_row(tmp_path, size, 1000, C0, 0, rel_delta_mean=size ** (2 * power))
     (cell, _, _) = claims(tmp_path)[2]
     assert cell.startswith("**holds** (one seed)")
-    assert "0.50 not judged (m 1,000, C0 20, d 100, 196, 400, from d 100 on 0.50)" in cell
+    assert "<br>‖δ‖/‖x‖, not judged: 0.50 (m 1,000, C0 20, d 100, 196, 400)<br>" in cell
 
 
 def test_with_bias_nothing_is_said_of_inputs_of_norm_1(tmp_path):
@@ -364,10 +378,22 @@ def test_where_robust_accuracy_drops(tmp_path):
     line = f"0.95 to 0.95 up to 4 ✓, one half at 4.8 ± {half:.1f} (4.2 to 5.4) ✓, 0.01 to 0.10 beyond 5 ✗"
     lines = [f"d {d}: {line}" for d in (25, 100, 400)]
     # That 0.1 beyond 5 is more than 0.05, three times.
-    last = "ε at one half goes like d^−0.50 ✓"
+    last = "ε at one half goes like d^−0.50 (−0.59 to −0.41) ✓"
     assert written[1] == "<br>".join(["**holds in part** (7 of 10)", *lines, last])
     assert written[0] == written[1].replace("<br>d 100", ", T ended 4 of 8<br>d 100")
     assert written[2].startswith("24 runs: m 1,000; d 25, 100, 400; ε 0.1 to 1.2; C0 10; seed 0, 1<br>24 runs")
+
+
+def test_the_exponent_of_the_drop_is_as_sure_as_its_brackets(tmp_path):
+    across, brackets = [25, 100, 196, 784], [(0.6, 0.8), (0.31, 0.36), (0.2, 0.3), (0.1, 0.14)]
+    found = np.array([[(low + high) / 2, low, high] for low, high in brackets])
+    corners = [np.polyfit(np.log(across), np.log(corner), 1)[0] for corner in itertools.product(*brackets)]
+    middle = np.polyfit(np.log(across), np.log(found[:, 0]), 1)[0]
+    measured = plot_figures.exponent_of_brackets(np.array(across), found)
+    assert measured == pytest.approx((middle, min(corners), max(corners)))
+    for size, scaled in ((5, 2.0), (10, 2.4), (20, 3.0)):
+        write_line(tmp_path, size, {scaled: 0.9, scaled + 1: 0.1})
+    assert "<br>ε at one half goes like d^−0.38 (−0.50 to −0.25) ?" in claims(tmp_path)[7][0]
 
 
 @pytest.mark.parametrize(
