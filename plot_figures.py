@@ -326,7 +326,7 @@ def draw_maps(settings, left, right):
         rows = left_of_figure4([row for row in left if (row["bias"], row["box"]) == protocol])
         ax_left.set(title=f"left, {title}", xlabel="$d$", ylabel=r"$\varepsilon$")
         if draw_map(ax_left, rows, "size", sizes, "eps", epsilons):
-            draw_bound(ax_left, lambda size: 5 / size, r"$5/\sqrt{d}$")
+            draw_bound(ax_left, lambda size: 5 / size, r"$5/\sqrt{d}$", "upper right")
             count = seeds(grouped(rows, "size", "eps"))
             ax_left.set_title(f"left, {title}\n$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}, {count}")
             ax_left.xaxis.set_major_locator(FixedLocator((5, 10, 20, 28)))
@@ -335,7 +335,7 @@ def draw_maps(settings, left, right):
         rows = right_of_figure4([row for row in right if (row["bias"], row["box"]) == protocol])
         ax_right.set(title=f"right, {title}", xlabel="$m$", ylabel="$V$", xscale="log")
         if draw_map(ax_right, rows, "width", widths, "V", radii):
-            draw_bound(ax_right, lambda width: 25 / np.sqrt(width), r"$25/\sqrt{m}$")
+            draw_bound(ax_right, lambda width: 25 / np.sqrt(width), r"$25/\sqrt{m}$", "lower left")
             count = seeds(grouped(rows, "width", "V"))
             ax_right.set_title(f"right, {title}\n$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}, {count}")
             ax_right.xaxis.set_major_locator(FixedLocator(widths[::2]))
@@ -397,12 +397,12 @@ def edges(centres, log=False):
     return np.exp(limits) if log else limits
 
 
-def draw_bound(ax, bound, label):
-    """The paper's threshold as a curve across the map."""
+def draw_bound(ax, bound, label, corner):
+    """The paper's threshold as a curve across the map, and the legend in the corner where robust accuracy is 0."""
     x = np.linspace(*ax.get_xlim(), 2000)
     ax.plot(x, bound(x), color="white", lw=2.4, scaley=False)
     ax.plot(x, bound(x), color="tab:red", label=label, scaley=False)
-    ax.legend(loc="upper right", framealpha=0.9)
+    ax.legend(loc=corner, framealpha=0.9)
 
 
 # ----------------------------------------------------------------------------------------------------- gallery
