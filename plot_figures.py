@@ -816,7 +816,9 @@ def in_the_ball(runs):
     rows = [row for script in COLUMNS for row in runs[script]]
     if rows:
         deviations = [row["max_deviation"] / row["V"] for row in rows]
-        finding.add(f"largest deviation {max(deviations):.9f} V", [share <= 1 for share in deviations], rows)
+        # W is float32, and so is the V that it is compared with when it is projected.
+        checks = [row["max_deviation"] <= float(np.float32(row["V"])) for row in rows]
+        finding.add(f"largest deviation {max(deviations):.9f} V", checks, rows)
     return finding
 
 
@@ -865,7 +867,7 @@ CLAIMS = [
         "exponent of V at one half within 0.1 of −1/2",
         threshold("advtraingap", right_of_figure4, "width", "V", 25, falls=False),
     ),
-    ("Every network lies in its lazy ball (Definition 2.1; §5.1, §5.2)", "each deviation is at most V", in_the_ball),
+    ("Every network lies in its lazy ball (Definition 2.1; §5.1, §5.2)", "each deviation is at most V, as float32 rounds it", in_the_ball),
     (
         "The projection does not hurt the test accuracy (§5.2)",
         "at no V it is more than 1% below that at the largest V, which projects least, at every m",

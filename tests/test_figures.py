@@ -319,10 +319,12 @@ def test_networks_above_one_percent_or_outside_their_ball_are_told(tmp_path):
         write_ntk_row(tmp_path, size, 1000, 10, 0, test_error=0.002, max_deviation=0.3)
     assert claims(tmp_path)[1][0] == "**holds** (one seed)<br>m 1,000, C0 10: mean 0.20%, 3 of 3 below"
     assert claims(tmp_path)[9][0].startswith("**holds**")
+    write_ntk_row(tmp_path, 20, 1000, 20, 0, V=0.6, max_deviation=float(np.float32(0.6)))
+    assert claims(tmp_path)[9][0] == "**holds** (one seed)<br>largest deviation 1.000000040 V"
     write_ntk_row(tmp_path, 28, 1000, 10, 1, test_error=0.0132, max_deviation=0.3163)
     line = "m 1,000, C0 10: mean 0.76 ± 7.12%, 3 of 4 below, but 1.32% (d 784, seed 1)"
-    assert claims(tmp_path)[1][0] == f"**holds in part** (3 of 4)<br>{line}"
-    assert claims(tmp_path)[9][0].startswith("**holds in part** (3 of 4)<br>largest deviation 1.0002")
+    assert claims(tmp_path)[1][0].startswith(f"**holds in part** (4 of 5)<br>{line}<br>")
+    assert claims(tmp_path)[9][0].startswith("**holds in part** (4 of 5)<br>largest deviation 1.0002")
 
 
 def test_growth_with_C0_is_that_of_networks_that_left_their_ball(tmp_path):
