@@ -867,7 +867,11 @@ CLAIMS = [
         "exponent of V at one half within 0.1 of −1/2",
         threshold("advtraingap", right_of_figure4, "width", "V", 25, falls=False),
     ),
-    ("Every network lies in its lazy ball (Definition 2.1; §5.1, §5.2)", "each deviation is at most V, as float32 rounds it", in_the_ball),
+    (
+        "Every network lies in its lazy ball (Definition 2.1; §5.1, §5.2)",
+        "each deviation is at most V, as float32 rounds it",
+        in_the_ball,
+    ),
     (
         "The projection does not hurt the test accuracy (§5.2)",
         "at no V it is more than 1% below that at the largest V, which projects least, at every m",
