@@ -204,13 +204,15 @@ def deviation(W, W0):
 def project(W, W0, V, aim):
     """Project W in place onto the lazy ball B_{2,inf}(W0, V) (Section 5.2).
 
-    Rows inside stay as they are, bit for bit; V counts as float32 rounds it, like W. A row outside moves along its
-    difference to the distance aim, which is V less `rounding`, so that it lies inside when looked at again.
+    Rows inside stay as they are, bit for bit. A row outside moves along its difference to the distance aim, which
+    is V less `rounding`, so that it lies inside when looked at again.
     """
     for w, moved in _moved(W, W0):
         distance = torch.linalg.vector_norm(moved, dim=1)
+        # In float64, since float32 would round V, up as often as down.
+        outside = distance.double() > V
         # 0 * distance: a row whose distance overflows becomes NaN, and is not put back on W0 as if nothing were wrong.
-        shorten = torch.where(distance > V, aim / distance - 1, 0) + 0 * distance
+        shorten = torch.where(outside, aim / distance - 1, 0) + 0 * distance
         w.addcmul_(moved, shorten[:, None])
 
 
