@@ -600,8 +600,11 @@ def small_test_error(runs):
     return finding
 
 
-def power_of_d(power, *named_quantities):
-    """Whether the quantities, (name, function of a row), go like d^power; only C0 = 10, as in Figure 2, is judged."""
+def power_of_d(power, *named_quantities, last_line=None):
+    """Whether the quantities, (name, function of a row), go like d^power; only C0 = 10, as in Figure 2, is judged.
+
+    last_line is a function of the rows that were used, for what else there is to say of them.
+    """
 
     def examine(runs):
         finding = Finding()
@@ -623,6 +626,8 @@ def power_of_d(power, *named_quantities):
             if others:
                 told, rows = zip(*others)
                 finding.add(f"{name}, not judged: {'; '.join(told)}", rows=itertools.chain(*rows))
+        if last_line and finding.rows:
+            finding.add(last_line(finding.rows))
         return finding
 
     return examine
@@ -650,23 +655,17 @@ def eta_at_norm_1(row):
     return math.nan if row["bias"] else ratio(row["rel_delta_mean"], row["grad_norm_mean"])
 
 
-def flips_and_shrinks(runs):
-    finding = power_of_d(-0.5, ("‖δ‖/‖x‖", lambda row: row["rel_delta_mean"]))(runs)
-    if finding.rows:
-        without = sum(row["no_flip"] for row in finding.rows)
-        scaled = [row["rel_delta_mean"] * row["size"] for row in finding.rows]
-        high = max((row["rel_delta_mean"] + 2 * row["rel_delta_std"]) * row["size"] for row in finding.rows)
-        told = f"mean ‖δ‖/‖x‖·√d {extent(scaled)}, with two standard deviations up to {high:.2f}"
-        finding.add(f"{without:,g} examples that no step flips; {told}")
-    return finding
+def scaled_steps(rows):
+    without = sum(row["no_flip"] for row in rows)
+    scaled = [row["rel_delta_mean"] * row["size"] for row in rows]
+    high = max((row["rel_delta_mean"] + 2 * row["rel_delta_std"]) * row["size"] for row in rows)
+    told = f"mean ‖δ‖/‖x‖·√d {extent(scaled)}, with two standard deviations up to {high:.2f}"
+    return f"{without:,g} examples that no step flips; {told}"
 
 
-def gradient_grows(runs):
-    finding = power_of_d(0.5, ("‖∇f‖", lambda row: row["grad_norm_mean"]))(runs)
-    if finding.rows:
-        scaled = [row["grad_norm_mean"] / row["size"] for row in finding.rows]
-        finding.add(f"mean ‖∇f‖/√d {extent(scaled)} (Lemma 4.2: at least 1/4)")
-    return finding
+def scaled_gradients(rows):
+    scaled = [row["grad_norm_mean"] / row["size"] for row in rows]
+    return f"mean ‖∇f‖/√d {extent(scaled)} (Lemma 4.2: at least 1/4)"
 
 
 def grows_with_C0(runs):
@@ -831,22 +830,18 @@ CLAIMS = [
     (
         "A step of size ‖δ‖/‖x‖ = O(1/√d) flips every x (§5.1, Figure 2 left; Theorem 3.1)",
         "mean falls like 1/√d: fitted exponent within 0.1 of −1/2, at C0 = 10",
-        flips_and_shrinks,
+        power_of_d(-0.5, ("‖δ‖/‖x‖", lambda row: row["rel_delta_mean"]), last_line=scaled_steps),
     ),
     (
         "‖∇f‖ is roughly Ω(√d) (§5.1, Figure 2 middle; Lemma 4.2)",
         "mean grows like √d: fitted exponent within 0.1 of 1/2, at C0 = 10",
-        gradient_grows,
+        power_of_d(0.5, ("‖∇f‖", lambda row: row["grad_norm_mean"]), last_line=scaled_gradients),
     ),
     (
         "η is O(1/d) (§5.1, Figure 2 right; Theorem 3.1)",
         "mean falls like 1/d: fitted exponent within 0.1 of −1, of η and of (‖δ‖/‖x‖)/‖∇f‖, at C0 = 10 (the "
         "latter's is the difference of the two exponents above)",
-        power_of_d(
-            -1,
-            ("η", lambda row: row["eta_mean"]),
-            ("(‖δ‖/‖x‖)/‖∇f‖", eta_at_norm_1),
-        ),
+        power_of_d(-1, ("η", lambda row: row["eta_mean"]), ("(‖δ‖/‖x‖)/‖∇f‖", eta_at_norm_1)),
     ),
     (
         "With C0 both ‖∇f‖ and η grow, and so does ‖δ‖ (§5.1, Figure 3, at m = 100,000)",
