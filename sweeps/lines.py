@@ -16,7 +16,8 @@ def print_lines(documentation, runs, authors=False):
 
 def print_each(runs):
     """Print the command lines of the runs."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
+    if hasattr(signal, "SIGPIPE"):  # not on Windows
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
     for script, options in runs:
         print(line(script, options))
 
