@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 import common
@@ -236,6 +237,8 @@ def draw_curves(rows, settings, curve, fixed, usual):
         value: {"color": curve == "width" and WIDTH_COLOURS.get(value) or next(colours), "marker": next(markers)}
         for value in grouped(rows, curve)
     }
+    for place, style in enumerate(styles.values()):  # equal curves stay visible, the larger markers beneath
+        style |= {"markersize": 3 + place, "zorder": 2.5 - place / 100}
     for ax, column, title, power, bound in [
         (axes[0], "rel_delta_mean", r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c/\sqrt{d}$"),
         (axes[1], "grad_norm_mean", r"$\|\nabla f\|$", 0.5, r"$c\sqrt{d}$"),
@@ -325,20 +328,20 @@ def draw_maps(settings, left, right):
         title = PROTOCOLS[protocol]
         rows = left_of_figure4([row for row in left if (row["bias"], row["box"]) == protocol])
         ax_left.set(title=f"left, {title}", xlabel="$d$", ylabel=r"$\varepsilon$")
-        if draw_map(ax_left, rows, "size", sizes, "eps", epsilons):
+        if draw_map(ax_left, rows, "size", sizes, "eps", epsilons, falls=True):
             draw_bound(ax_left, lambda size: 5 / size, r"$5/\sqrt{d}$", "upper right")
             count = seeds(grouped(rows, "size", "eps"))
             ax_left.set_title(f"left, {title}\n$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}, {count}")
-            ax_left.xaxis.set_major_locator(FixedLocator((5, 10, 20, 28)))
+            ax_left.xaxis.set_major_locator(FixedLocator((5, 7, 10, 14, 20, 28)))
             ax_left.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size**2:g}"))
 
         rows = right_of_figure4([row for row in right if (row["bias"], row["box"]) == protocol])
         ax_right.set(title=f"right, {title}", xlabel="$m$", ylabel="$V$", xscale="log")
-        if draw_map(ax_right, rows, "width", widths, "V", radii):
+        if draw_map(ax_right, rows, "width", widths, "V", radii, falls=False):
             draw_bound(ax_right, lambda width: 25 / np.sqrt(width), r"$25/\sqrt{m}$", "lower left")
             count = seeds(grouped(rows, "width", "V"))
             ax_right.set_title(f"right, {title}\n$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}, {count}")
-            ax_right.xaxis.set_major_locator(FixedLocator(widths[::2]))
+            ax_right.xaxis.set_major_locator(FixedLocator(widths))
             ax_right.xaxis.set_major_formatter(FuncFormatter(lambda width, _: f"{width:,g}"))
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
     drawn.colorbar(scale, ax=axes, label="robust test accuracy", aspect=30)
@@ -361,10 +364,11 @@ def right_of_figure4(rows):
     return fix(fix(rows, "size", 28, "width", "V"), "eps", 0.2, "width", "V")
 
 
-def draw_map(ax, rows, horizontal, across, vertical, up):
+def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; True if there are rows.
 
-    Cells without runs are hatched; a dot marks those with a run that T epochs ended.
+    Cells without runs are hatched; a dot marks those with a run that T epochs ended, a line in each column where robust
+    accuracy passes one half, if `crossing` says where.
     """
     ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
     if not rows:
@@ -381,11 +385,22 @@ def draw_map(ax, rows, horizontal, across, vertical, up):
     log = ax.get_xscale() == "log"
     ax.pcolormesh(edges(across, log), edges(up), accuracy, vmin=0, vmax=1, cmap="cividis")
     ax.set(xlim=edges(across, log)[[0, -1]], ylim=edges(up)[[0, -1]])
+    ax.tick_params(axis="x", labelsize=5.5)
     ax.xaxis.set_minor_locator(NullLocator())
     ended = [place for place, cell in cells.items() if any(ended_by_T(row) for row in cell)]
     if ended:
         dot = {"s": 2.5, "color": "white", "edgecolor": "black", "linewidth": 0.3, "zorder": 3}
         ax.scatter(*zip(*ended), **dot, label="ended by $T$")
+    halves = []
+    for column, cell in grouped(rows, horizontal).items():
+        by_seed = [[(row[vertical], row["robust_test_acc"]) for row in line] for line in grouped(cell, "seed").values()]
+        found = [half[0] for half in (crossing(line, falls) for line in by_seed) if half]
+        left, right = edges(across, log)[across.index(column) :][:2]
+        half = np.mean(found) if found else np.nan
+        halves += [(left, half), (right, half), (right, np.nan)]
+    if np.isfinite(halves).all(axis=1).any():
+        outline = [withStroke(linewidth=2, foreground="black")]
+        ax.plot(*zip(*halves), color="white", lw=1, solid_capstyle="butt", path_effects=outline, label="one half")
     return True
 
 
@@ -779,7 +794,7 @@ def one_half(by_seed, constant, falls):
         found = place, low, high = np.mean(crossings, axis=0).round(9)
         check = within(low, high, least, most)
         some = f" in {len(crossings)} of {len(by_seed)} seeds" * (len(crossings) < len(by_seed))
-        if max(high / low for _, low, high in crossings) > 2:
+        if np.isnan(place):
             return None, (f"one half between {low:.1f} and {high:.1f}{some}", check)
         told = f"one half at {over_seeds([place for place, _, _ in crossings], 1)} ({low:.1f} to {high:.1f}){some}"
         return found, (told, check)
@@ -792,10 +807,13 @@ def one_half(by_seed, constant, falls):
 
 
 def crossing(line, falls):
-    """Where one seed's robust accuracy first passes one half, interpolated, and between which two places, or None."""
+    """Where one seed's robust accuracy first passes one half, and between which two places (low, high), or None.
+
+    Where is interpolated, or NaN if the two are more than a factor of 2 apart.
+    """
     for (low, before), (high, after) in itertools.pairwise(sorted(line)):
         if (before >= 0.5 > after) if falls else (before < 0.5 <= after):
-            return low + (high - low) * (0.5 - before) / (after - before), low, high
+            return low + (high - low) * (0.5 - before) / (after - before) if high <= 2 * low else math.nan, low, high
     return None
 
 

@@ -243,6 +243,18 @@ def test_cells_with_a_run_that_the_epochs_ended_have_a_dot(tmp_path):
     assert dots.get_offsets().tolist() == [[5, 0.3]]
 
 
+def test_a_line_marks_where_robust_accuracy_passes_one_half(tmp_path):
+    cells = [(5, 0.4, 0, 0.9), (5, 0.6, 0, 0.1), (5, 0.4, 1, 0.7), (5, 0.8, 1, 0.3), (6, 0.1, 0, 0.9), (6, 0.3, 0, 0.1)]
+    for size, eps, seed, robust in cells:
+        write_adversarial_row(tmp_path / "advtrain.csv", size, 1000, 0.316, eps, seed, robust)
+    figure = plot_figures.draw_maps((), plot_figures.read_runs(tmp_path, "advtrain"), [])
+    (line,) = [drawn for drawn in figure.axes[0].lines if drawn.get_label() == "one half"]
+    x, y = line.get_data()
+    assert (x.min(), x.max()) == (4.5, 6.5)
+    # At d = 25 the mean of 0.5 and 0.6, at d = 36 the runs are too far apart to tell.
+    assert y[np.isfinite(y)].tolist() == pytest.approx([0.55, 0.55]) and x[np.isfinite(y)].tolist() == [4.5, 5.5]
+
+
 def test_the_laptops_runs_are_drawn_on_the_laptops_grid(tmp_path):
     write_adversarial_row(tmp_path / "advtrain.csv", 14, 1000, 0.316, 0.3, 0, 0.5, T=100, atk_iters=20)
     rows = plot_figures.read_runs(tmp_path, "advtrain")
