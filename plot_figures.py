@@ -233,12 +233,12 @@ def draw_curves(rows, settings, curve, fixed, usual):
     log = {"xscale": "log", "yscale": "log"}
     drawn, axes = plt.subplots(1, 3, figsize=(5.5, 2.3), layout="constrained", subplot_kw=log)
     colours, markers = itertools.cycle(COLOURS), itertools.cycle(MARKERS)
-    styles = {
-        value: {"color": curve == "width" and WIDTH_COLOURS.get(value) or next(colours), "marker": next(markers)}
-        for value in grouped(rows, curve)
-    }
-    for place, style in enumerate(styles.values()):  # equal curves stay visible, the larger markers beneath
-        style |= {"markersize": 3 + place, "zorder": 2.5 - place / 100}
+    styles = {}
+    for place, value in enumerate(grouped(rows, curve)):
+        colour = curve == "width" and WIDTH_COLOURS.get(value) or next(colours)
+        # Equal curves stay visible, the larger markers beneath.
+        size = {"markersize": 3 + place, "zorder": 2.5 - place / 100}
+        styles[value] = {"color": colour, "marker": next(markers), **size}
     for ax, column, title, power, bound in [
         (axes[0], "rel_delta_mean", r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c/\sqrt{d}$"),
         (axes[1], "grad_norm_mean", r"$\|\nabla f\|$", 0.5, r"$c\sqrt{d}$"),
@@ -383,8 +383,9 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     for (x, y), cell in cells.items():
         accuracy[up.index(y), across.index(x)] = np.mean([row["robust_test_acc"] for row in cell])
     log = ax.get_xscale() == "log"
-    ax.pcolormesh(edges(across, log), edges(up), accuracy, vmin=0, vmax=1, cmap="cividis")
-    ax.set(xlim=edges(across, log)[[0, -1]], ylim=edges(up)[[0, -1]])
+    sides, levels = edges(across, log), edges(up)
+    ax.pcolormesh(sides, levels, accuracy, vmin=0, vmax=1, cmap="cividis")
+    ax.set(xlim=sides[[0, -1]], ylim=levels[[0, -1]])
     ax.tick_params(axis="x", labelsize=5.5)
     ax.xaxis.set_minor_locator(NullLocator())
     ended = [place for place, cell in cells.items() if any(ended_by_T(row) for row in cell)]
@@ -394,9 +395,9 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     halves = []
     for column, cell in grouped(rows, horizontal).items():
         by_seed = [[(row[vertical], row["robust_test_acc"]) for row in line] for line in grouped(cell, "seed").values()]
-        found = [half[0] for half in (crossing(line, falls) for line in by_seed) if half]
-        left, right = edges(across, log)[across.index(column) :][:2]
-        half = np.mean(found) if found else np.nan
+        found = crossings(by_seed, falls)
+        half = np.mean(found, axis=0)[0] if found else np.nan
+        left, right = sides[across.index(column) :][:2]
         halves += [(left, half), (right, half), (right, np.nan)]
     if np.isfinite(halves).all(axis=1).any():
         outline = [withStroke(linewidth=2, foreground="black")]
@@ -788,15 +789,15 @@ def one_half(by_seed, constant, falls):
 
     Where is (place, low, high), the place between its neighbouring runs, or None where these are too far apart.
     """
-    crossings = [found for found in (crossing(line, falls) for line in by_seed) if found]
+    passed = crossings(by_seed, falls)
     least, most = 0.8 * constant, 1.2 * constant
-    if crossings:
-        found = place, low, high = np.mean(crossings, axis=0).round(9)
+    if passed:
+        found = place, low, high = np.mean(passed, axis=0).round(9)
         check = within(low, high, least, most)
-        some = f" in {len(crossings)} of {len(by_seed)} seeds" * (len(crossings) < len(by_seed))
+        some = f" in {len(passed)} of {len(by_seed)} seeds" * (len(passed) < len(by_seed))
         if np.isnan(place):
             return None, (f"one half between {low:.1f} and {high:.1f}{some}", check)
-        told = f"one half at {over_seeds([place for place, _, _ in crossings], 1)} ({low:.1f} to {high:.1f}){some}"
+        told = f"one half at {over_seeds([place for place, _, _ in passed], 1)} ({low:.1f} to {high:.1f}){some}"
         return found, (told, check)
     points = sorted(point for line in by_seed for point in line)
     if (points[0][1] >= 0.5) == falls:
@@ -806,6 +807,11 @@ def one_half(by_seed, constant, falls):
     return None, (words, False if points[0][0] <= least else None)
 
 
+def crossings(by_seed, falls):
+    """The `crossing` of each seed that has one."""
+    return [found for found in (crossing(line, falls) for line in by_seed) if found]
+
+
 def crossing(line, falls):
     """Where one seed's robust accuracy first passes one half, and between which two places (low, high), or None.
 
@@ -813,7 +819,8 @@ def crossing(line, falls):
     """
     for (low, before), (high, after) in itertools.pairwise(sorted(line)):
         if (before >= 0.5 > after) if falls else (before < 0.5 <= after):
-            return low + (high - low) * (0.5 - before) / (after - before) if high <= 2 * low else math.nan, low, high
+            place = low + (high - low) * (0.5 - before) / (after - before)
+            return place if high <= 2 * low else math.nan, low, high
     return None
 
 
