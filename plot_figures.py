@@ -820,7 +820,8 @@ def crossing(line, falls):
     for (low, before), (high, after) in itertools.pairwise(sorted(line)):
         if (before >= 0.5 > after) if falls else (before < 0.5 <= after):
             place = low + (high - low) * (0.5 - before) / (after - before)
-            return place if high <= 2 * low else math.nan, low, high
+            near = high <= 2 * low + 1e-6  # places are rounded: 0.2 √m may be a trifle more than twice 0.1 √m
+            return place if near else math.nan, low, high
     return None
 
 

@@ -492,6 +492,16 @@ def test_where_robust_accuracy_rises_and_what_small_balls_cost(tmp_path):
     assert 7 not in written
 
 
+def test_runs_a_factor_of_2_apart_are_near_enough_at_every_width(tmp_path):
+    for width in (250, 500, 1000, 2000, 4000, 8000, 16000):
+        for V, robust in ((0.1, 0.0), (0.2, 1.0)):
+            write_adversarial_row(tmp_path / "advtraingap.csv", 28, width, V, 0.2, 0, robust)
+    (cell, _, _) = claims(tmp_path)[8]
+    for width in (250, 500, 1000, 2000, 4000, 8000, 16000):
+        low, place, high = (V * width**0.5 for V in (0.1, 0.15, 0.2))
+        assert f"one half at {place:.1f} ({low:.1f} to {high:.1f})" in cell.split(f"m {width:,}: ")[1].split("<br>")[0]
+
+
 def test_runs_with_bias_or_box_alone_are_counted_and_in_no_column(tmp_path):
     write_adversarial_row(tmp_path / "advtraingap.csv", 28, 400, 0.3, 0.2, 0, 0.5, box=1)
     rows = {script: plot_figures.read_runs(tmp_path, script) for script in plot_figures.COLUMNS}
