@@ -134,13 +134,17 @@ def save(drawn, folder):
 
 
 def read_runs(folder, script):
-    """The rows of all the script's results files in folder as dicts of floats, of rows of the same run the last."""
+    """The rows of all the script's results files in folder as dicts of floats, of rows of the same run the last.
+
+    They are sorted by their configuration: what is made of them does not depend on which run ended first.
+    """
     columns = COLUMNS[script]
     rows = [
         common.numbers(row) for path in common.results_files(folder, script) for row in common.read_rows(path, columns)
     ]
     configuration = common.configuration_columns(columns)
-    return list({tuple(row[column] for column in configuration): row for row in rows}.values())
+    last = {tuple(row[column] for column in configuration): row for row in rows}
+    return [last[run] for run in sorted(last)]
 
 
 def missing(part, rows, **choice):
@@ -368,7 +372,7 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; True if there are rows.
 
     Cells without runs are hatched; a dot marks those with a run that T epochs ended, a line in each column where robust
-    accuracy passes one half, if `crossing` says where.
+    accuracy passes one half, mean over the `crossings`.
     """
     ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
     if not rows:
@@ -608,10 +612,13 @@ def small_test_error(runs):
     for group in grouped(networks(runs["ntk_normal"]), "width", "C0").values():
         above = [row for row in group if row["test_error"] >= 0.01]
         means = [100 * np.mean([row["test_error"] for row in cell]) for cell in grouped(group, "seed").values()]
+        by_d = {d: np.mean([row["test_error"] for row in cell]) for d, cell in grouped(group, "d").items()}
         line = (
             f"{at(group[0], 'width', 'C0')}: mean {over_seeds(means)}%, {len(group) - len(above)} of {len(group)} below"
         )
         line += ", but " * bool(above) + ", ".join(f"{row['test_error']:.2%} ({at(row, 'd', 'seed')})" for row in above)
+        worst = max(by_d, key=by_d.get)
+        line += f"; mean over seeds at most {by_d[worst]:.2%} (d {worst:g})" * (len(means) > 1)
         finding.add(line, [row["test_error"] < 0.01 for row in group], group)
     return finding
 
@@ -688,14 +695,17 @@ def grows_with_C0(runs):
     finding = Finding()
     for cell in grouped(fix(runs["ntk_normal"], "width", 100000, "C0", "size"), "d").values():
         left = [row for row in cell if not ended_by_T(row)]  # the others did not get as far as their C0
-        paths = grouped(left, "seed").values()
-        paths = [path for path in paths if len(path) == max(map(len, paths)) > 1]
+        paths = {}
+        for path in grouped(left, "seed").values():
+            paths.setdefault(tuple(row["C0"] for row in path), []).append(path)
+        # Only the seeds with the same balls, as many as any has, can be averaged step by step.
+        paths = max(paths.items(), key=lambda item: (len(item[0]), len(item[1])))[1] if paths else []
         quantities, checks = [], []
         for name, column in (("‖∇f‖", "grad_norm_mean"), ("η", "eta_mean"), ("‖δ‖/‖x‖", "rel_delta_mean")):
             factors = [
                 [ratio(after[column], before[column]) for before, after in itertools.pairwise(path)] for path in paths
             ]
-            if factors and np.isfinite(factors).all():
+            if np.size(factors) and np.isfinite(factors).all():
                 steps = np.mean(factors, axis=0) > 1
                 total = over_seeds([np.prod(factor) for factor in factors])
                 quantities.append(f"{name} × {total} ({sum(steps)} of {len(steps)} steps up)")
@@ -800,6 +810,10 @@ def one_half(by_seed, constant, falls):
         told = f"one half at {over_seeds([place for place, _, _ in passed], 1)} ({low:.1f} to {high:.1f}){some}"
         return found, (told, check)
     points = sorted(point for line in by_seed for point in line)
+    sides = [{accuracy >= 0.5 for _, accuracy in line} for line in by_seed]
+    if len(set.union(*sides)) == 2:
+        words = f"{'falls' if falls else 'rises'} past one half in no seed"
+        return None, (words, False if {True, False} in sides else None)
     if (points[0][1] >= 0.5) == falls:
         words = f"{'above' if falls else 'below'} one half up to {points[-1][0]:.1f}, the last run"
         return None, (words, False if points[-1][0] >= most else None)
@@ -808,8 +822,9 @@ def one_half(by_seed, constant, falls):
 
 
 def crossings(by_seed, falls):
-    """The `crossing` of each seed that has one."""
-    return [found for found in (crossing(line, falls) for line in by_seed) if found]
+    """The `crossing` of each seed that has one, but if some say where, only of those."""
+    found = [passed for passed in (crossing(line, falls) for line in by_seed) if passed]
+    return [passed for passed in found if np.isfinite(passed[0])] or found
 
 
 def crossing(line, falls):
