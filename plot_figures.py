@@ -600,9 +600,9 @@ def ratio(numerator, denominator):
 
 
 def networks(trained):
-    """The rows of ntk_normal.csv, one a network: the balls that T epochs did not reach all have the same one."""
+    """The rows of ntk_normal.csv, in `read_runs`' order, one a network: all balls that T epochs did not leave have one."""
     kept = {}
-    for row in sorted(trained, key=lambda row: row["C0"]):
+    for row in trained:
         kept.setdefault((row["size"], row["width"], row["seed"], None if ended_by_T(row) else row["C0"]), row)
     return list(kept.values())
 
@@ -695,11 +695,11 @@ def grows_with_C0(runs):
     finding = Finding()
     for cell in grouped(fix(runs["ntk_normal"], "width", 100000, "C0", "size"), "d").values():
         left = [row for row in cell if not ended_by_T(row)]  # the others did not get as far as their C0
-        paths = {}
-        for path in grouped(left, "seed").values():
-            paths.setdefault(tuple(row["C0"] for row in path), []).append(path)
+        paths = grouped(left, "seed").values()
+        balls = [[row["C0"] for row in path] for path in paths]
         # Only the seeds with the same balls, as many as any has, can be averaged step by step.
-        paths = max(paths.items(), key=lambda item: (len(item[0]), len(item[1])))[1] if paths else []
+        most = max(balls, key=lambda own: (len(own), balls.count(own)), default=[])
+        paths = [path for path, own in zip(paths, balls) if own == most]
         quantities, checks = [], []
         for name, column in (("‖∇f‖", "grad_norm_mean"), ("η", "eta_mean"), ("‖δ‖/‖x‖", "rel_delta_mean")):
             factors = [

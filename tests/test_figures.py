@@ -357,9 +357,8 @@ def test_growth_with_C0_is_that_of_networks_that_left_their_ball(tmp_path):
 def test_growth_with_C0_is_the_same_whichever_run_ended_first(tmp_path):
     for C0 in (30, 10, 20):
         write_ntk_row(tmp_path, 5, 10000, C0, 0, grad_norm_mean=C0, eta_mean=1 / C0, rel_delta_mean=C0 * (C0 < 30))
-    write_ntk_row(tmp_path, 5, 10000, 40, 1, grad_norm_mean=1)  # the same number of balls, but others
-    write_ntk_row(tmp_path, 5, 10000, 50, 1, grad_norm_mean=1)
-    write_ntk_row(tmp_path, 5, 10000, 60, 1, grad_norm_mean=1)
+    for C0 in (40, 50, 60):  # the same number of balls, but others
+        write_ntk_row(tmp_path, 5, 10000, C0, 1, grad_norm_mean=1)
     for seed in (0, 2):
         write_ntk_row(tmp_path, 7, 10000, 20 if seed else 10, seed)  # no seed has two balls
     line = "m 10,000, d 25, C0 10, 20, 30: ‖∇f‖ × 3.00 (2 of 2 steps up), η × 0.33 (0 of 2 steps up), "
