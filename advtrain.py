@@ -4,23 +4,190 @@ Section 5.2, Figure 4 left: adversarial training by PGD, each SGD step projected
 V = C0/sqrt(m), then the robust test accuracy of the final network. Appends one row to a CSV.
 """
 
+import argparse
 import math
+from typing import NamedTuple
 
-import common
+import torch
+from tqdm import tqdm
+
+from common import (
+    LazyBall,
+    TwoLayerNet,
+    accuracy,
+    load_digits,
+    loss_gradient,
+    mean_loss,
+    pgd,
+    robust_accuracy,
+    sgd_step,
+)
+from lib import command_line
+from lib.checkpoint import Checkpoint, Clock
+from lib.files import save_network
+from lib.reach import Reach
+from lib.results import Results, numbers
+
+COLUMNS = (
+    "num1,num2,size,d,width,C0,V,eps,atk_iters,bias,box,bs,lr,T,patience,seed,epochs,steps,train_loss,"
+    "train_robust_acc,test_acc,robust_test_acc,max_deviation,seconds,device,torch"
+).split(",")
 
 
 def main():
-    parser = common.adversarial_parser(__doc__, out="results/advtrain.csv")
+    parser = adversarial_parser(__doc__, out="results/advtrain.csv")
     parser.add_argument(
         "--C0",
-        type=common.positive,
+        type=command_line.positive,
         default=10.0,
         metavar="",
         help="the lazy ball's radius is V = C0/sqrt(m): ||w_s - w_s,0|| <= V for every neuron s (default: 10)",
     )
-    args = common.parse(parser)
-    common.run_adversarial(args, C0=args.C0, V=args.C0 / math.sqrt(args.width))
+    args = command_line.parse(parser)
+    train_and_attack("advtrain", args, C0=args.C0, V=args.C0 / math.sqrt(args.width))
+
+
+def adversarial_parser(documentation: str, out: str) -> argparse.ArgumentParser:
+    """The options of Section 5.2's two scripts; each adds the one that gives the ball's radius V."""
+    parser = command_line.training_parser(documentation, bs=32, lr=0.01, out=out)
+    options = [
+        ("--eps", command_line.positive, 0.2, "the largest ||delta|| of the attack, for inputs of norm 1"),
+        ("--atk_iters", command_line.whole_number(1), 100, "PGD steps, each 2.5 eps / atk_iters long"),
+        (
+            "--patience",
+            command_line.whole_number(0),
+            20,
+            "stop once more epochs than this in a row gained 1e-4 or less",
+        ),
+    ]
+    command_line.add_options(parser, options)
+    parser.add_argument("--box", action="store_true", help="clip attacked images to [0, 1], as the authors' scripts do")
+    return parser
+
+
+def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float) -> None:
+    """Train adversarially in the lazy ball of radius V, attack the test set, append the row (Section 5.2, Figure 4)."""
+    config = command_line.configuration(args, C0=C0, V=V)
+    config |= {"eps": args.eps, "atk_iters": args.atk_iters, "box": int(args.box), "patience": args.patience}
+    results = Results(args.out, script, COLUMNS, summary)
+    missing = results.missing([config], force=args.force, saving=bool(args.save_dir))
+    checkpoint = Checkpoint(args.checkpoint_dir, script, config, device=args.device, seconds=args.checkpoint_seconds)
+    if missing:
+        digits = load_digits(
+            args.num1,
+            args.num2,
+            size=args.size,
+            data_dir=args.data_dir,
+            normalize=True,
+            seed=args.seed,
+            device=args.device,
+        )
+        net = TwoLayerNet(args.size**2, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
+        attack = {"eps": args.eps, "atk_iters": args.atk_iters, "box": args.box}
+        trained = adversarial_training(
+            net,
+            digits.train_x,
+            digits.train_y,
+            V=V,
+            lr=args.lr,
+            bs=args.bs,
+            T=args.T,
+            patience=args.patience,
+            checkpoint=checkpoint,
+            **attack,
+        )
+        clock = Clock(trained.seconds)
+        row = config | trained._asdict()
+        row |= {
+            "test_acc": accuracy(net, digits.test_x, digits.test_y),
+            "robust_test_acc": robust_accuracy(net, digits.test_x, digits.test_y, **attack),
+            "max_deviation": net.deviation().item(),
+            "seconds": round(clock.seconds(), 3),
+            "device": args.device,
+            "torch": torch.__version__,
+        }
+        if args.save_dir:
+            save_network(args.save_dir, net, script, config)
+        results.append(row)
+    checkpoint.remove()
+
+
+class AdversarialRun(NamedTuple):
+    """How adversarial training ended; both measures are the final network's, on its own PGD examples."""
+
+    epochs: int
+    steps: int
+    seconds: float  # of training
+    train_loss: float  # the mean logistic loss at the last PGD iterates of the training set
+    train_robust_acc: float  # the share of training examples right at every PGD iterate
+
+
+@torch.no_grad()
+def adversarial_training(
+    net: TwoLayerNet,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    V: float,
+    eps: float,
+    atk_iters: int,
+    lr: float,
+    bs: int,
+    T: int,
+    patience: int,
+    box: bool = False,
+    checkpoint: Checkpoint | None = None,
+) -> AdversarialRun:
+    """Projected adversarial training in the lazy ball B_{2,inf}(W0, V) (Section 5.2); net is trained in place.
+
+    Every epoch attacks the whole training set x (n, d), y (n,) with `pgd`, then takes one pass of SGD over the
+    last iterates in batches of bs, in the order of x, projecting W onto the ball after each step. It ends after T
+    epochs, or once more than `patience` epochs in a row raised the robust training accuracy by 1e-4 or less. With
+    a `Checkpoint` it saves its state before an epoch now and then, and goes on from the one it finds.
+
+    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite.
+    """
+    W, ball = net.W.detach().clone(), LazyBall(net.W0, V)
+    saved = checkpoint.restore(W) if checkpoint else {}
+    first, clock = saved.get("epoch", 0), Clock(saved.get("seconds", 0.0))
+    reach = Reach(ball, lr, bound=saved.get("bound", 0.0))
+    stalled, robust_share = saved.get("stalled", 0), saved.get("accuracy", -math.inf)
+    with tqdm(range(first, T + 1), initial=first, total=T, unit="epoch", disable=None) as bar:
+        for epoch in bar:
+            if checkpoint and checkpoint.is_due():
+                state = {"stalled": stalled, "accuracy": robust_share, "seconds": clock.seconds()}
+                checkpoint.save(W, epoch=epoch, bound=reach.bound, **state)
+            net.W.copy_(W)
+            delta, robust = pgd(net, x, y, eps=eps, atk_iters=atk_iters, box=box)
+            before, robust_share = robust_share, robust.double().mean().item()
+            stalled = stalled + 1 if robust_share - before <= 1e-4 else 0
+            if epoch == T or stalled > patience:
+                break
+            attacked = net.weighted_input(x + delta)
+            lengths = torch.linalg.vector_norm(attacked, dim=1)
+            reach.longest = lengths.max().item()
+            for batch_x, batch_y, batch_lengths in zip(attacked.split(bs), y.split(bs), lengths.split(bs)):
+                gradient = loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
+                sgd_step(W, gradient, lr)
+                reach.add(gradient.slope, batch_lengths)
+                if reach.may_exceed(V):
+                    ball.project(W)
+            reach.look(W)
+            bar.set_postfix_str(f"robust {robust_share:.3f}, deviation {reach.bound / V:.2f} V", refresh=False)
+    seconds, steps = clock.seconds(), epoch * len(y.split(bs))
+    return AdversarialRun(epoch, steps, seconds, mean_loss(net, x + delta, y), robust_share)
+
+
+def summary(row: dict) -> str:
+    """A row of advtrain.csv or advtraingap.csv for people to read."""
+    number = numbers(row)
+    protocol = ", ".join(name for name in ("bias", "box") if number[name]) or "no bias, no box"
+    return (
+        "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), eps {eps:g}, seed {seed:g}, "
+        f"{protocol}:\n"
+        "  {epochs:g} epochs, deviation {max_deviation:.4g}, adversarial train loss {train_loss:.4f}, {seconds:.1f} s\n"
+        "  accuracy: robust train {train_robust_acc:.2%}, test {test_acc:.2%}, robust test {robust_test_acc:.2%}"
+    ).format(**number)
 
 
 if __name__ == "__main__":
-    common.run(main)
+    command_line.run(main, __file__)

@@ -5,13 +5,23 @@ ball, then find for every test example the smallest single step along its gradie
 Appends one row for each --C0 to a CSV.
 """
 
+import argparse
 import math
 import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
+from tqdm import tqdm
 
-import common
+from common import LazyBall, TwoLayerNet, load_digits, loss_gradient, mean_loss, sgd_step, smallest_step
+from lib import command_line
+from lib.checkpoint import Checkpoint, Clock
+from lib.files import save_network
+from lib.reach import Reach
+from lib.results import Results, numbers
 
+SCRIPT = "ntk_normal"
 COLUMNS = (
     "num1,num2,size,d,width,C0,V,bias,bs,lr,T,seed,epochs,steps,left_ball,max_deviation,train_loss,test_error,"
     "grad_norm_mean,grad_norm_std,delta_norm_mean,delta_norm_std,rel_delta_mean,rel_delta_std,eta_mean,eta_std,"
@@ -21,55 +31,143 @@ COLUMNS = (
 
 def main():
     args = parse_arguments()
-    configs = [common.configuration(args, C0, C0 / math.sqrt(args.width)) for C0 in sorted(set(args.C0))]
-    several = {"C0": "-".join(f"{config['C0']:g}" for config in configs)}
-    state = common.checkpoint(args, {k: v for k, v in configs[0].items() if k not in ("C0", "V")} | several)
-    todo = common.prepare(args, COLUMNS, configs, summary)
-    if not todo:
-        state.remove()
-        return
-    digits = common.load_digits(args.num1, args.num2, args.size, args.data_dir, seed=args.seed, device=args.device)
-    net = common.TwoLayerNet(args.size**2, args.width, args.seed, args.bias).to(args.device)
-    radii = [config["V"] for config in todo]
-    exits = common.train_until_exit(net, digits.train_x, digits.train_y, radii, args.lr, args.bs, args.T, state)
-    for exited, config in zip(exits, todo):
-        row = config | {
-            "epochs": exited.epochs,
-            "steps": exited.steps,
-            "left_ball": int(exited.left_ball),
-            "max_deviation": net.deviation().item(),
-            "train_loss": common.mean_loss(net, digits.train_x, digits.train_y),
-            **attack(net, digits.test_x, digits.test_y),
-            "seconds_train": round(exited.seconds, 3),
-            "device": args.device,
-            "torch": torch.__version__,
-        }
-        common.finish(args, COLUMNS, row, config, net, summary)
-    state.remove()
+    configs = [command_line.configuration(args, C0=C0, V=C0 / math.sqrt(args.width)) for C0 in sorted(set(args.C0))]
+    results = Results(args.out, SCRIPT, COLUMNS, summary)
+    missing = results.missing(configs, force=args.force, saving=bool(args.save_dir))
+    checkpoint = Checkpoint(
+        args.checkpoint_dir, SCRIPT, of_all_balls(configs), device=args.device, seconds=args.checkpoint_seconds
+    )
+    if missing:
+        digits = load_digits(
+            args.num1, args.num2, size=args.size, data_dir=args.data_dir, seed=args.seed, device=args.device
+        )
+        net = TwoLayerNet(args.size**2, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
+        exits = train_until_exit(
+            net,
+            digits.train_x,
+            digits.train_y,
+            radii=[config["V"] for config in missing],
+            lr=args.lr,
+            bs=args.bs,
+            T=args.T,
+            checkpoint=checkpoint,
+        )
+        for config, exited in zip(missing, exits):
+            row = config | {
+                "epochs": exited.epochs,
+                "steps": exited.steps,
+                "left_ball": int(exited.left_ball),
+                "max_deviation": net.deviation().item(),
+                "train_loss": mean_loss(net, digits.train_x, digits.train_y),
+                **attack(net, digits.test_x, digits.test_y),
+                "seconds_train": round(exited.seconds, 3),
+                "device": args.device,
+                "torch": torch.__version__,
+            }
+            if args.save_dir:
+                save_network(args.save_dir, net, SCRIPT, config)
+            results.append(row)
+    checkpoint.remove()
 
 
-def parse_arguments():
-    parser = common.parser(__doc__, bs=64, lr=0.1, out="results/ntk_normal.csv")
+def parse_arguments() -> argparse.Namespace:
+    parser = command_line.training_parser(__doc__, bs=64, lr=0.1, out="results/ntk_normal.csv")
     parser.add_argument(
         "--C0",
-        type=common.positive,
+        type=command_line.positive,
         nargs="+",
         default=[10.0],
         metavar="C0",
         help="radii of the lazy balls, ||w_s - w_s,0|| <= V = C0/sqrt(m) for every neuron s; one training run passes\n"
         "through the smaller balls on its way and gives a row for each (default: 10)",
     )
-    return common.parse(parser)
+    return command_line.parse(parser)
 
 
-def attack(net, x, y):
+def of_all_balls(configs: list[dict]) -> dict:
+    """The configuration of the run that passes through the balls of all these configurations."""
+    shared = {column: value for column, value in configs[0].items() if column not in ("C0", "V")}
+    return shared | {"C0": "-".join(f"{config['C0']:g}" for config in configs)}
+
+
+class Exit(NamedTuple):
+    """Where training stood when it left the lazy ball of radius V, or when T epochs were over."""
+
+    epochs: int  # whole epochs behind the kept iterate
+    steps: int  # SGD steps behind the kept iterate
+    left_ball: bool  # False where T ended the run inside the ball
+    seconds: float  # of training since its start
+
+
+@torch.no_grad()
+def train_until_exit(
+    net: TwoLayerNet,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    radii: list[float],
+    lr: float,
+    bs: int,
+    T: int,
+    checkpoint: Checkpoint | None = None,
+) -> Iterator[Exit]:
+    """SGD on the logistic loss until net leaves the largest of the lazy balls, or for T epochs (Section 5.1).
+
+    Yields an `Exit` for each of the radii V, ascending, of the balls B_{2,inf}(W0, V). While the caller handles
+    it, net is the last iterate INSIDE that ball; training then goes on from the iterate outside. Batches of bs
+    examples are taken in the order of x (n, d) and y (n,), the same every epoch. With a `Checkpoint` it saves its
+    state now and then, and goes on from the one it finds.
+
+    Raises RunError where a weight becomes NaN or infinite.
+    """
+    x = net.weighted_input(x)
+    # The weights of a pixel that is zero in every training example never move: training can do without them.
+    pixels = (x != 0).any(dim=0).nonzero().squeeze(1)
+    x, W, W0 = x[:, pixels], net.W[:, pixels], net.W0[:, pixels]
+    lengths = torch.linalg.vector_norm(x, dim=1)
+    batches = list(zip(x.split(bs), y.split(bs), lengths.split(bs)))
+    saved = checkpoint.restore(W, radii) if checkpoint else {}
+    first, last, clock = saved.get("step", 0), T * len(batches), Clock(saved.get("seconds", 0.0))
+    reach = Reach(LazyBall(W0, max(radii)), lr, longest=lengths.max().item(), bound=saved.get("reach", 0.0))
+    waiting, inside = list(radii), torch.empty_like(W)
+    with tqdm(range(first, last), initial=first, total=last, unit="step", disable=None) as bar:
+        for step in bar:
+            epoch, place = divmod(step, len(batches))
+            V = waiting[0]
+            if checkpoint and checkpoint.is_due():
+                checkpoint.save(W, radii=waiting, reach=reach.sum_up(), step=step, seconds=clock.seconds())
+            if place == 0:
+                reach.sum_up()  # to end a run that diverged
+            batch_x, batch_y, batch_lengths = batches[place]
+            gradient = loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
+            reach.add(gradient.slope, batch_lengths)
+            may_leave = reach.may_exceed(V)
+            if may_leave:
+                inside.copy_(W)
+            sgd_step(W, gradient, lr)
+            if may_leave and reach.look(W) > V:
+                net.W[:, pixels] = inside
+                with clock.paused() as seconds:
+                    while waiting and reach.bound > waiting[0]:
+                        yield Exit(epoch, step, True, seconds)
+                        waiting.pop(0)
+                if not waiting:
+                    return
+            if not bar.disable:
+                bar.set_postfix_str(f"deviation <= {reach.bound / V:.2f} V", refresh=False)
+    seconds = clock.seconds()
+    net.W[:, pixels] = W
+    for _ in waiting:
+        yield Exit(T, last, False, seconds)
+
+
+def attack(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> dict:
     """The row's columns that the smallest step on every test example gives; means and standard deviations over x.
 
     Steps that never flip are counted in no_flip and left out of delta_norm, rel_delta and eta; rel_delta, the
     ratio ||delta||/||x||, also leaves out images that downsampling made all zero.
     """
     started = time.perf_counter()
-    step = common.smallest_step(net, x)
+    step = smallest_step(net, x)
     input_norm = torch.linalg.vector_norm(x.double(), dim=1)
     columns = {
         "test_error": (y * step.f <= 0).double().mean().item(),
@@ -87,9 +185,9 @@ def attack(net, x, y):
     return columns | {"seconds_attack": round(time.perf_counter() - started, 3)}
 
 
-def summary(row):
+def summary(row: dict) -> str:
     """A row of ntk_normal.csv for people to read."""
-    number = common.numbers(row)
+    number = numbers(row)
     end = "left the lazy ball" if number["left_ball"] else "NOT out of the lazy ball after T epochs"
     end += "" if number["steps"] else " in the first step: UNTRAINED network"
     return (
@@ -102,4 +200,4 @@ def summary(row):
 
 
 if __name__ == "__main__":
-    common.run(main)
+    command_line.run(main, __file__)

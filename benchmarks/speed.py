@@ -21,10 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import common  # noqa: E402, from the folder above
+import ntk_normal  # noqa: E402
+from lib import command_line  # noqa: E402
+from lib.reach import Reach  # noqa: E402
 
 
 def main():
-    parser = common.bare_parser(__doc__)
+    parser = command_line.bare_parser(__doc__)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, times in seconds")
     args = parser.parse_args()
     rows = []
@@ -88,7 +91,8 @@ def lazy_network(width, size, normalize):
     """The digits and a network trained on them for at most an epoch, inside the lazy ball of C0 = 10."""
     digits = common.load_digits(0, 1, size, normalize=normalize, seed=0)
     net = common.TwoLayerNet(size**2, width)
-    list(common.train_until_exit(net, digits.train_x, digits.train_y, [10 / math.sqrt(width)], 0.1, 64, 1))
+    radii = [10 / math.sqrt(width)]
+    list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, radii=radii, lr=0.1, bs=64, T=1))
     return digits, net
 
 
@@ -176,16 +180,20 @@ def sgd_step_of_64(width, size, bs=64):
     """A step of SGD with the bound on the deviation, against autograd with torch.optim.SGD and against two products."""
     digits = common.load_digits(0, 1, size, seed=0)
     x, y = digits.train_x[:bs], digits.train_y[:bs]
-    lengths = y * torch.linalg.vector_norm(x, dim=1)
+    lengths = torch.linalg.vector_norm(x, dim=1)
     net, plain_net = common.TwoLayerNet(size**2, width), common.TwoLayerNet(size**2, width)
     W, still = net.W.detach(), net.W0.clone()
     optimizer = torch.optim.SGD(plain_net.parameters(), lr=1e-3)
-    reach, hidden, nothing = torch.zeros((), dtype=torch.float64), torch.empty(width, bs), torch.zeros(width, bs)
+    hidden, nothing = torch.empty(width, bs), torch.zeros(width, bs)
+    V = 10 / math.sqrt(width)
+    reach = Reach(common.LazyBall(net.W0, V), lr=1e-3, longest=lengths.max().item())
 
     def here():
-        hidden, slope = common.factored_gradient(W, net.a, net.output_bias, x, y)
-        reach.sub_(torch.dot(slope, lengths) * (1e-3 / bs) - 1e-6)
-        W.addmm_(hidden, x * slope[:, None], alpha=-1e-3 / bs)
+        gradient = common.loss_gradient(W, net.a, net.output_bias, x, y)
+        reach.add(gradient.slope, lengths)
+        if reach.may_exceed(V):
+            reach.look(W)
+        common.sgd_step(W, gradient, lr=1e-3)
 
     def plain():
         optimizer.zero_grad()
@@ -217,4 +225,4 @@ def peak_memory():
 
 
 if __name__ == "__main__":
-    common.run(main)
+    command_line.run(main, __file__)

@@ -1,0 +1,25 @@
+"""The machinery that the paper does not speak of: no file here need be read to know what an experiment does.
+
+pgd_kernels  PGD compiled for the CPU, with the results of the few lines in common.py
+reach        how far SGD can have moved W, so that W need not be compared with W0 after every step
+checkpoint   the state of an unfinished run, and its clock
+results      the CSV files
+files        folders, files that are whole or not there, saved networks
+mnist        MNIST's files, unpacked or downloaded
+command_line the options that the scripts share, and errors in one line
+groups       rows by setting, seed and cell
+claims       the paper's claims, held against the rows
+"""
+
+import math
+
+
+class RunError(Exception):
+    """A run that cannot start or go on, in one line for the user; scripts end with exit code 1."""
+
+
+def finite(value: float) -> float:
+    """The value of a loss or a weight, unless training diverged: raises RunError where it is NaN or infinite."""
+    if not math.isfinite(value):
+        raise RunError(f"training diverged, the loss or W became {value}: no row is written (try a smaller --lr)")
+    return value

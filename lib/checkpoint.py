@@ -1,0 +1,99 @@
+"""The state of an unfinished run in a file, and the clock that goes on with it."""
+
+import contextlib
+import glob
+import os
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from lib import RunError
+from lib.files import run_name, write_whole
+
+
+class Checkpoint:
+    """The state of an unfinished run in a file of its own, from which the same command goes on after a kill.
+
+    The file lies in folder and is named after the script and the run's configuration. A new one is due when so many
+    seconds went by since the last, or since the start.
+    """
+
+    def __init__(self, folder: Path, script: str, config: dict, device: str, seconds: float):
+        self.path, self.seconds, self.saved_at = Path(folder) / run_name(script, config), seconds, time.monotonic()
+        self.identity = config | {"device": device, "torch": str(torch.__version__)}
+
+    def is_due(self) -> bool:
+        """Whether it is time to `save`."""
+        return time.monotonic() - self.saved_at >= self.seconds
+
+    def save(self, W: torch.Tensor, **state) -> None:
+        """Replace the file, whole or not at all; a folder that cannot be written costs a warning, not the run."""
+        content = {"run": self.identity, "checksum": _checksum(W), "W": W, **state}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, content)
+        except (RunError, OSError) as error:
+            tqdm.write(f"warning: {error}; the run goes on without a new checkpoint", file=sys.stderr)
+        self.saved_at = time.monotonic()
+
+    def restore(self, W: torch.Tensor, radii=()) -> dict:
+        """Copy the saved W into W and return what was saved with it, or {} where there is nothing to go on from.
+
+        A file that is damaged, is another run's or another device's or PyTorch's, has a W of another shape, or lacks
+        one of the radii because it is past it, is set aside with a warning.
+        """
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            fits = state["run"] == self.identity and state["W"].shape == W.shape
+            fits = fits and set(radii) <= set(state.get("radii", ()))
+            reason = "is another run's"
+            if _checksum(state["W"]) != state["checksum"]:  # torch.load does not look
+                raise ValueError
+        except FileNotFoundError:
+            return {}
+        except Exception as error:  # whatever a damaged file makes torch.load stumble over
+            fits, reason = False, f"cannot be read ({type(error).__name__})"
+        if fits:
+            tqdm.write(f"going on from {self.path}", file=sys.stderr)
+            with torch.no_grad():
+                W.copy_(state["W"])
+            return state
+        aside = self.path.with_suffix(".aside")
+        with contextlib.suppress(OSError):
+            os.replace(self.path, aside)
+        tqdm.write(
+            f"warning: the checkpoint {self.path} {reason}; it is now {aside.name}, and the run starts anew",
+            file=sys.stderr,
+        )
+        return {}
+
+    def remove(self) -> None:
+        """Remove the file of a run that has ended, and what kills left of those being written."""
+        with contextlib.suppress(OSError):
+            for path in self.path.parent.glob(f"{glob.escape(self.path.name)}*"):
+                path.unlink()
+
+
+def _checksum(tensor: torch.Tensor) -> int:
+    return zlib.crc32(tensor.detach().cpu().contiguous().numpy())
+
+
+class Clock:
+    """The seconds that a run has trained for, those before a kill included."""
+
+    def __init__(self, seconds: float = 0.0):
+        self.before, self.started = seconds, time.perf_counter()
+
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.started
+
+    @contextlib.contextmanager
+    def paused(self):
+        """A context whose own time does not count; it gives the seconds until then."""
+        self.before = self.seconds()
+        yield self.before
+        self.started = time.perf_counter()

@@ -1,0 +1,49 @@
+"""Folders that can be written, files that are whole or not there, and the names of files that belong to one run."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+
+from lib import RunError
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder and see that it can be written. Raises RunError."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise RunError(f"cannot write to {folder}: {error}") from error
+
+
+def run_name(script: str, config: dict) -> str:
+    """The name of a file that belongs to one run of a script, from the run's configuration."""
+    return "-".join([script, *(f"{column}={value}" for column, value in config.items())]) + ".pt"
+
+
+def write_whole(path: Path, content) -> None:
+    """torch.save the content at path, so that a kill or a full disk leaves the old file. Raises RunError."""
+    part = f"{path}.{os.getpid()}.part"
+    try:
+        with open(part, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            os.remove(part)
+        raise RunError(f"cannot write {path}: {error}") from error
+
+
+def save_network(folder: Path, net: torch.nn.Module, script: str, config: dict) -> None:
+    """Save a trained network to a file in folder that is named after its run.
+
+    The file holds a dict that torch.load reads: `state_dict`, with W, W0 and a (and output_bias if there is one), and
+    `config`, the configuration columns of the run's row. `common.load_network` makes a network of it again. Raises
+    RunError where the file cannot be written.
+    """
+    write_whole(Path(folder) / run_name(script, config), {"state_dict": net.state_dict(), "config": config})
