@@ -185,14 +185,13 @@ def sgd_step_of_64(width, size, bs=64):
     W, still = net.W.detach(), net.W0.clone()
     optimizer = torch.optim.SGD(plain_net.parameters(), lr=1e-3)
     hidden, nothing = torch.empty(width, bs), torch.zeros(width, bs)
-    V = 10 / math.sqrt(width)
-    reach = Reach(common.LazyBall(net.W0, V), lr=1e-3, longest=lengths.max().item())
+    reach = Reach(common.LazyBall(net.W0, 10 / math.sqrt(width)), lr=1e-3)
 
     def here():
         gradient = common.loss_gradient(W, net.a, net.output_bias, x, y)
         reach.add(gradient.slope, lengths)
-        if reach.may_exceed(V):
-            reach.look(W)
+        if len(reach.waiting) == 5:  # about as often as training does
+            reach.sum_up()
         common.sgd_step(W, gradient, lr=1e-3)
 
     def plain():
