@@ -54,9 +54,10 @@ def load_digits(
 
     Raises RunError where MNIST's files are missing or corrupt and cannot be downloaded.
     """
-    mnist.unpack(data_dir)
-    train_x, train_y = two_digits(MNIST(data_dir, train=True), num1, num2, size, normalize)
-    test_x, test_y = two_digits(MNIST(data_dir, train=False), num1, num2, size, normalize)
+    with mnist.unpacked(data_dir) as folder:
+        train, test = MNIST(folder, train=True), MNIST(folder, train=False)
+    train_x, train_y = two_digits(train, num1, num2, size, normalize)
+    test_x, test_y = two_digits(test, num1, num2, size, normalize)
     if seed is not None:
         order = torch.randperm(len(train_y), generator=torch.Generator().manual_seed(seed))
         train_x, train_y = train_x[order], train_y[order]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import common
+from lib import mnist
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def packed_mnist(tmp_path):
     """A data folder with MNIST's .gz files alone."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for path in (common.DATA_DIR / "MNIST" / "raw").glob("*.gz"):
+    for path in (mnist.DATA_DIR / "MNIST" / "raw").glob("*.gz"):
         shutil.copy(path, raw)
     return tmp_path
 
