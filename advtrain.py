@@ -9,7 +9,6 @@ import math
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from common import (
     LazyBall,
@@ -18,13 +17,14 @@ from common import (
     load_digits,
     loss_gradient,
     mean_loss,
-    pgd,
+    pgd_in_chunks,
     robust_accuracy,
     sgd_step,
 )
 from lib import command_line
 from lib.checkpoint import Checkpoint, Clock
 from lib.files import save_network
+from lib.progress import Progress
 from lib.reach import Reach
 from lib.results import Results, numbers
 
@@ -70,9 +70,11 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
     config = command_line.configuration(args, C0=C0, V=V)
     config |= {"eps": args.eps, "atk_iters": args.atk_iters, "box": int(args.box), "patience": args.patience}
     results = Results(args.out, script, COLUMNS, summary)
-    missing = results.missing([config], force=args.force, saving=bool(args.save_dir))
     checkpoint = Checkpoint(args.checkpoint_dir, script, config, device=args.device, seconds=args.checkpoint_seconds)
-    if missing:
+    with checkpoint.alone():
+        if not results.missing([config], force=args.force, saving=bool(args.save_dir)):
+            checkpoint.remove()
+            return
         digits = load_digits(
             args.num1,
             args.num2,
@@ -109,7 +111,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
         if args.save_dir:
             save_network(args.save_dir, net, script, config)
         results.append(row)
-    checkpoint.remove()
+        checkpoint.remove()
 
 
 class AdversarialRun(NamedTuple):
@@ -150,31 +152,49 @@ def adversarial_training(
     saved = checkpoint.restore(W) if checkpoint else {}
     first, clock = saved.get("epoch", 0), Clock(saved.get("seconds", 0.0))
     reach = Reach(ball, lr, bound=saved.get("bound", 0.0))
-    stalled, robust_share = saved.get("stalled", 0), saved.get("accuracy", -math.inf)
-    with tqdm(range(first, T + 1), initial=first, total=T, unit="epoch", disable=None) as bar:
-        for epoch in bar:
-            if checkpoint and checkpoint.is_due():
-                state = {"stalled": stalled, "accuracy": robust_share, "seconds": clock.seconds()}
-                checkpoint.save(W, epoch=epoch, bound=reach.bound, **state)
+    stalled, before = saved.get("stalled", 0), saved.get("accuracy", -math.inf)
+    # How far the epoch is: so many examples attacked, with these results, then so many batches of SGD.
+    attacked, batch = saved.get("attacked", 0), saved.get("batch", 0)
+    delta, robust = torch.zeros_like(x), torch.zeros_like(y, dtype=torch.bool)
+    if attacked:
+        delta.copy_(saved["delta"])
+        robust.copy_(saved["robust"])
+
+    def save_if_due():
+        if checkpoint and checkpoint.is_due():
+            so_far = {"attacked": attacked, "delta": delta, "robust": robust, "batch": batch}
+            history = {"bound": reach.sum_up(), "stalled": stalled, "accuracy": before, "seconds": clock.seconds()}
+            checkpoint.save(W, epoch=epoch, **history, **so_far)
+
+    name = checkpoint.title if checkpoint else "training"
+    with Progress(name, range(first, T + 1), total=T, unit="epoch") as progress:
+        for epoch in progress:
             net.W.copy_(W)
-            delta, robust = pgd(net, x, y, eps=eps, atk_iters=atk_iters, box=box)
-            before, robust_share = robust_share, robust.double().mean().item()
-            stalled = stalled + 1 if robust_share - before <= 1e-4 else 0
-            if epoch == T or stalled > patience:
+            for part_delta, part_robust in pgd_in_chunks(net, x, y, eps, atk_iters, box, start=attacked):
+                part = slice(attacked, attacked + len(part_delta))
+                delta[part], robust[part], attacked = part_delta, part_robust, part.stop
+                save_if_due()
+            accuracy = robust.double().mean().item()
+            stalled_now = stalled + 1 if accuracy - before <= 1e-4 else 0
+            if epoch == T or stalled_now > patience:
                 break
-            attacked = net.weighted_input(x + delta)
-            lengths = torch.linalg.vector_norm(attacked, dim=1)
+            inputs = net.weighted_input(x + delta)
+            lengths = torch.linalg.vector_norm(inputs, dim=1)
             reach.longest = lengths.max().item()
-            for batch_x, batch_y, batch_lengths in zip(attacked.split(bs), y.split(bs), lengths.split(bs)):
+            batches = list(zip(inputs.split(bs), y.split(bs), lengths.split(bs)))
+            for batch_x, batch_y, batch_lengths in batches[batch:]:
                 gradient = loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
                 sgd_step(W, gradient, lr)
                 reach.add(gradient.slope, batch_lengths)
                 if reach.may_exceed(V):
                     ball.project(W)
+                batch += 1
+                save_if_due()
             reach.look(W)
-            bar.set_postfix_str(f"robust {robust_share:.3f}, deviation {reach.bound / V:.2f} V", refresh=False)
+            before, stalled, attacked, batch = accuracy, stalled_now, 0, 0
+            progress.tell("robust {:.3f}, deviation {:.2f} V", before, reach.bound / V)
     seconds, steps = clock.seconds(), epoch * len(y.split(bs))
-    return AdversarialRun(epoch, steps, seconds, mean_loss(net, x + delta, y), robust_share)
+    return AdversarialRun(epoch, steps, seconds, mean_loss(net, x + delta, y), accuracy)
 
 
 def summary(row: dict) -> str:

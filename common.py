@@ -394,10 +394,16 @@ def pgd(
     Returns (delta (n, d), the last iterates; robust (n,) bool, True where y f(x + delta) > 0 at EVERY iterate,
     delta = 0 included). On a CPU with numba a compiled way gives the same, up to rounding, in a fraction of the time.
     """
+    delta, robust = zip(*pgd_in_chunks(net, x, y, eps, atk_iters, box, stop_once_wrong))
+    return torch.cat(delta), torch.cat(robust)
+
+
+@torch.no_grad()
+def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, start=0):
+    """What `pgd` returns, chunk by chunk; start is the first example, where a chunk of an earlier call ended."""
     way = pgd_kernels.fastest(net, steps=len(y) * atk_iters, box=box) or plain_pgd
-    parts = [way(net, *part, eps, atk_iters, box, stop_once_wrong) for part in in_chunks(net.width, x.detach(), y)]
-    delta, robust = (torch.cat(column) for column in zip(*parts))
-    return delta, robust
+    for part in in_chunks(net.width, x[start:].detach(), y[start:]):
+        yield way(net, *part, eps, atk_iters, box, stop_once_wrong)
 
 
 def robust_accuracy(

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from common import LazyBall, TwoLayerNet, load_digits, loss_gradient, mean_loss, sgd_step, smallest_step
-from lib import command_line
+from lib import RunError, command_line
 from lib.checkpoint import Checkpoint, Clock
 from lib.files import save_network
+from lib.progress import Progress
 from lib.reach import Reach
 from lib.results import Results, numbers
 
@@ -32,12 +32,15 @@ COLUMNS = (
 def main():
     args = parse_arguments()
     configs = [command_line.configuration(args, C0=C0, V=C0 / math.sqrt(args.width)) for C0 in sorted(set(args.C0))]
-    results = Results(args.out, SCRIPT, COLUMNS, summary)
-    missing = results.missing(configs, force=args.force, saving=bool(args.save_dir))
     checkpoint = Checkpoint(
         args.checkpoint_dir, SCRIPT, of_all_balls(configs), device=args.device, seconds=args.checkpoint_seconds
     )
-    if missing:
+    results = Results(args.out, SCRIPT, COLUMNS, summary)
+    with checkpoint.alone():
+        missing = results.missing(configs, force=args.force, saving=bool(args.save_dir))
+        if not missing:
+            checkpoint.remove()
+            return
         digits = load_digits(
             args.num1, args.num2, size=args.size, data_dir=args.data_dir, seed=args.seed, device=args.device
         )
@@ -67,7 +70,7 @@ def main():
             if args.save_dir:
                 save_network(args.save_dir, net, SCRIPT, config)
             results.append(row)
-    checkpoint.remove()
+        checkpoint.remove()
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -117,7 +120,7 @@ def train_until_exit(
     examples are taken in the order of x (n, d) and y (n,), the same every epoch. With a `Checkpoint` it saves its
     state now and then, and goes on from the one it finds.
 
-    Raises RunError where a weight becomes NaN or infinite.
+    Raises RunError where a weight becomes NaN or infinite, or the first step leaves a ball.
     """
     x = net.weighted_input(x)
     # The weights of a pixel that is zero in every training example never move: training can do without them.
@@ -129,8 +132,9 @@ def train_until_exit(
     first, last, clock = saved.get("step", 0), T * len(batches), Clock(saved.get("seconds", 0.0))
     reach = Reach(LazyBall(W0, max(radii)), lr, longest=lengths.max().item(), bound=saved.get("reach", 0.0))
     waiting, inside = list(radii), torch.empty_like(W)
-    with tqdm(range(first, last), initial=first, total=last, unit="step", disable=None) as bar:
-        for step in bar:
+    name = checkpoint.title if checkpoint else "training"
+    with Progress(name, range(first, last), total=last, unit="step") as progress:
+        for step in progress:
             epoch, place = divmod(step, len(batches))
             V = waiting[0]
             if checkpoint and checkpoint.is_due():
@@ -145,6 +149,10 @@ def train_until_exit(
                 inside.copy_(W)
             sgd_step(W, gradient, lr)
             if may_leave and reach.look(W) > V:
+                if step == 0:
+                    raise RunError(
+                        f"the first step leaves the ball of radius {V:g}: nothing is trained (try a smaller --lr)"
+                    )
                 net.W[:, pixels] = inside
                 with clock.paused() as seconds:
                     while waiting and reach.bound > waiting[0]:
@@ -152,8 +160,8 @@ def train_until_exit(
                         waiting.pop(0)
                 if not waiting:
                     return
-            if not bar.disable:
-                bar.set_postfix_str(f"deviation <= {reach.bound / V:.2f} V", refresh=False)
+            balls = len(waiting), len(radii)
+            progress.tell("deviation <= {:.2f} V, {} of {} balls left", reach.bound / waiting[0], *balls)
     seconds = clock.seconds()
     net.W[:, pixels] = W
     for _ in waiting:
@@ -189,7 +197,6 @@ def summary(row: dict) -> str:
     """A row of ntk_normal.csv for people to read."""
     number = numbers(row)
     end = "left the lazy ball" if number["left_ball"] else "NOT out of the lazy ball after T epochs"
-    end += "" if number["steps"] else " in the first step: UNTRAINED network"
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:g} (V {V:.4g}), seed {seed:g}:\n"
         f"  {end}, kept step {{steps:g}} (epoch {{epochs:g}}), deviation {{max_deviation:.4g}}, "

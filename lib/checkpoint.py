@@ -9,9 +9,11 @@ import zlib
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from lib import RunError
+from lib import RunError, stopping
+from lib.command_line import warn
 from lib.files import run_name, write_whole
 
 
@@ -19,33 +21,64 @@ class Checkpoint:
     """The state of an unfinished run in a file of its own, from which the same command goes on after a kill.
 
     The file lies in folder and is named after the script and the run's configuration. A new one is due when so many
-    seconds went by since the last, or since the start.
+    seconds went by since the last, or since the start, and when a signal asks the process to end.
     """
 
     def __init__(self, folder: Path, script: str, config: dict, device: str, seconds: float):
         self.path, self.seconds, self.saved_at = Path(folder) / run_name(script, config), seconds, time.monotonic()
         self.identity = config | {"device": device, "torch": str(torch.__version__)}
+        told = [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
+        self.title = ", ".join(f"{column} {value if isinstance(value := config[column], str) else f'{value:.4g}'}" for column in told)
+        # Several balls are one run with each of them alone.
+        alone = {column: value for column, value in config.items() if column != "C0" or "V" in config}
+        self.lock = self.path.with_name(run_name(script, alone).removesuffix(".pt") + ".lock")
+
+    @contextlib.contextmanager
+    def alone(self):
+        """A context in which no other process is at the same run: it waits for one that is, and says so.
+
+        A folder that cannot be written has no lock, and no checkpoints either.
+        """
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                self.lock.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    stack.enter_context(FileLock(self.lock, timeout=0))
+                except Timeout:
+                    tqdm.write(f"{self.title}: waits for another process that is at this run", file=sys.stderr)
+                    stack.enter_context(FileLock(self.lock))
+            yield
 
     def is_due(self) -> bool:
         """Whether it is time to `save`."""
-        return time.monotonic() - self.saved_at >= self.seconds
+        return stopping.asked() is not None or time.monotonic() - self.saved_at >= self.seconds
 
     def save(self, W: torch.Tensor, **state) -> None:
-        """Replace the file, whole or not at all; a folder that cannot be written costs a warning, not the run."""
+        """Replace the file, whole or not at all; a folder that cannot be written costs a warning, not the run.
+
+        Raises Stopped afterwards where a signal asked the process to end.
+        """
         content = {"run": self.identity, "checksum": _checksum(W), "W": W, **state}
+        kept = "the same command goes on from here"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, content)
+            write_whole(self.path, lambda file: torch.save(content, file))
         except (RunError, OSError) as error:
-            tqdm.write(f"warning: {error}; the run goes on without a new checkpoint", file=sys.stderr)
+            warn(f"{error}; the run goes on without a new checkpoint")
+            kept = "rows written before are kept"
         self.saved_at = time.monotonic()
+        if signum := stopping.asked():
+            raise stopping.Stopped(signum, kept)
 
     def restore(self, W: torch.Tensor, radii=()) -> dict:
         """Copy the saved W into W and return what was saved with it, or {} where there is nothing to go on from.
 
+        From now on signals wait until the next `save`, which comes with the next step.
+
         A file that is damaged, is another run's or another device's or PyTorch's, has a W of another shape, or lacks
         one of the radii because it is past it, is set aside with a warning.
         """
+        stopping.defer(True)
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             fits = state["run"] == self.identity and state["W"].shape == W.shape
@@ -65,17 +98,16 @@ class Checkpoint:
         aside = self.path.with_suffix(".aside")
         with contextlib.suppress(OSError):
             os.replace(self.path, aside)
-        tqdm.write(
-            f"warning: the checkpoint {self.path} {reason}; it is now {aside.name}, and the run starts anew",
-            file=sys.stderr,
-        )
+        warn(f"the checkpoint {self.path} {reason}; it is now {aside.name}, and the run starts anew")
         return {}
 
     def remove(self) -> None:
-        """Remove the file of a run that has ended, and what kills left of those being written."""
+        """Remove the file of a run that has ended, its lock, and what kills left of those being written."""
+        stopping.defer(False)
         with contextlib.suppress(OSError):
             for path in self.path.parent.glob(f"{glob.escape(self.path.name)}*"):
                 path.unlink()
+            self.lock.unlink()
 
 
 def _checksum(tensor: torch.Tensor) -> int:

@@ -1,13 +1,17 @@
 """The command line: the options that the training scripts share, and errors that are one line on stderr."""
 
 import argparse
+import contextlib
 import math
+import os
+import signal
 import sys
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from lib import RunError
+from lib import RunError, stopping
 from lib.files import check_folder
 from lib.mnist import DATA_DIR
 
@@ -128,17 +132,41 @@ def configuration(args: argparse.Namespace, C0: float, V: float) -> dict:
     }
 
 
-def run(main, script: str) -> None:
-    """Call the main of the script, a path: one line on stderr and exit code 1 on a RunError, 130 on Ctrl-C."""
-    name = Path(script).name
+def say(text: str) -> None:
+    """Print to stdout, beside any progress bar. Where nobody listens, as after `| head`, the run goes on in silence."""
     try:
-        main()
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+    except OSError:
+        # At its end Python would complain about what is left to write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def warn(text: str) -> None:
+    """Print a warning to stderr, beside any progress bar."""
+    with contextlib.suppress(OSError):
+        tqdm.write(f"warning: {text}", file=sys.stderr)
+
+
+def run(main, script: str) -> None:
+    """Call the main of the script, a path; what ends it early is told in one line on stderr and by the exit code.
+
+    The code is 1 after a RunError, 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
+    """
+    name = Path(script).name
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by whoever started the script
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, stream).reconfigure(errors="backslashreplace")  # a path may have what ASCII lacks
+    try:
+        with stopping.listening():
+            main()
     except RunError as error:
         sys.exit(f"{name}: error: {error}")
     except (MemoryError, RuntimeError) as error:
         if "memory" not in str(error):
             raise
         sys.exit(f"{name}: error: out of memory ({' '.join(str(error).split())})")
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; rows written before are kept", file=sys.stderr)
-        sys.exit(130)
+    except stopping.Stopped as stopped:
+        print(f"{name}: interrupted by {signal.Signals(stopped.signum).name}; {stopped.kept}", file=sys.stderr)
+        sys.exit(128 + stopped.signum)

@@ -24,19 +24,20 @@ def run_name(script: str, config: dict) -> str:
     return "-".join([script, *(f"{column}={value}" for column, value in config.items())]) + ".pt"
 
 
-def write_whole(path: Path, content) -> None:
-    """torch.save the content at path, so that a kill or a full disk leaves the old file. Raises RunError."""
+def write_whole(path: Path, write) -> None:
+    """Write a file with the function write(file), so that a kill or a full disk leaves the old file. Raises RunError."""
     part = f"{path}.{os.getpid()}.part"
     try:
         with open(part, "wb") as file:
-            torch.save(content, file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
+        raise RunError(f"cannot write {path}: {error}") from error
+    finally:
         with contextlib.suppress(OSError):
             os.remove(part)
-        raise RunError(f"cannot write {path}: {error}") from error
 
 
 def save_network(folder: Path, net: torch.nn.Module, script: str, config: dict) -> None:
@@ -46,4 +47,5 @@ def save_network(folder: Path, net: torch.nn.Module, script: str, config: dict) 
     `config`, the configuration columns of the run's row. `common.load_network` makes a network of it again. Raises
     RunError where the file cannot be written.
     """
-    write_whole(Path(folder) / run_name(script, config), {"state_dict": net.state_dict(), "config": config})
+    content = {"state_dict": net.state_dict(), "config": config}
+    write_whole(Path(folder) / run_name(script, config), lambda file: torch.save(content, file))

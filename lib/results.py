@@ -1,19 +1,22 @@
 """The results files: CSVs with a row for each run, which any number of processes may append to.
 
-A script's columns up to and including `seed` say which run a row is; the rest say what came out.
+A script's columns up to and including `seed` say which run a row is; the rest say what came out. In the functions below
+`added` is a dict of the columns that files of older versions lack, to the value that their rows stand for.
 """
 
 import contextlib
 import csv
 import io
 import os
-import sys
 from pathlib import Path
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from lib import RunError
+from lib.command_line import say, warn
+from lib.files import write_whole
+
+NOT_NUMBERS = ("device", "torch")
 
 
 class Results:
@@ -22,17 +25,19 @@ class Results:
     summary is a function that makes of a row, a dict of strings, the lines that a person reads.
     """
 
-    def __init__(self, path: Path, script: str, columns: list[str], summary):
+    def __init__(self, path: Path, script: str, columns: list[str], summary, added: dict | None = None):
         self.path, self.script, self.columns, self.summary = Path(path), script, columns, summary
+        self.added = added or {}
 
     def missing(self, configs: list[dict], force: bool = False, saving: bool = False) -> list[dict]:
         """Those of the configurations that have no row yet, or all with force; the summaries of the rows are printed.
 
-        Makes the CSV with its header, to find out before training whether it can be written. saving: whether the script
-        saves networks, too, which those that are skipped miss. Raises RunError.
+        Sees that the CSV can be written, before training takes time. saving: whether the script saves networks, too,
+        which those that are skipped miss. Raises RunError.
         """
-        files = {self.path: None} | dict.fromkeys(results_files(self.path.parent, self.script))
-        rows = [row for path in sorted(files) for row in open_results(path, self.columns)]
+        with _locked(self.path):  # a file that cannot be written is found out here
+            files = {self.path: None} | dict.fromkeys(results_files(self.path.parent, self.script))
+        rows = [row for path in sorted(files) for row in read_rows(path, self.columns, self.added)]
         missing = []
         for config in configs:
             row = None if force else find_row(rows, config)
@@ -40,15 +45,14 @@ class Results:
                 missing.append(config)
             else:
                 unsaved = " and saves its network" if saving else ""
-                print(f"skipped: it has its row already (--force runs it again{unsaved})\n{self.summary(row)}")
+                say(f"skipped: it has its row already (--force runs it again{unsaved})\n{self.summary(row)}")
         return missing
 
     def append(self, row: dict) -> None:
         """Append the row, a dict that has all columns, and print its summary. Raises RunError."""
         row = {column: str(row[column]) for column in self.columns}
-        append_row(self.path, self.columns, row)
-        tqdm.write(self.summary(row))  # print would run into the progress bar
-        sys.stdout.flush()
+        append_row(self.path, self.columns, row, self.added)
+        say(self.summary(row))
 
 
 def configuration_columns(columns: list[str]) -> list[str]:
@@ -56,39 +60,54 @@ def configuration_columns(columns: list[str]) -> list[str]:
     return columns[: columns.index("seed") + 1]
 
 
-def read_rows(path: Path, columns: list[str]) -> list[dict]:
-    """The rows of a results CSV as dicts of strings.
+def read_rows(path: Path, columns: list[str], added: dict | None = None) -> list[dict]:
+    """The rows of a results CSV as dicts of strings; none where there is no file.
 
     Raises RunError where the file cannot be read, has other columns than these, or a row is torn or not of numbers.
     """
+    text = _read(path)
+    if text and not text.endswith("\n") and os.path.exists(f"{path}.lock"):
+        # The last row may just be on its way into the file. Where the lock cannot be had, a second look must do.
+        with contextlib.suppress(OSError), FileLock(f"{path}.lock", timeout=60):
+            pass
+        text = _read(path)
+    return _rows(path, text, columns, added or {})
+
+
+def _read(path):
     try:
-        text = Path(path).read_text()
-        lines = list(csv.reader(io.StringIO(text), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return Path(path).read_text(encoding="utf-8-sig")  # without the mark that some spreadsheets begin a file with
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read {path}: {error}") from error
-    if lines and lines[0] != columns:
+
+
+def _rows(path, text, columns, added):
+    try:
+        header, *lines = list(csv.reader(io.StringIO(text), strict=True)) or [columns]
+    except csv.Error as error:
+        raise RunError(f"cannot read {path}: {error}") from error
+    if set(header) | set(added) != set(columns) | set(added) or len(set(header)) < len(header):
         raise RunError(f"{path} has other columns than this script writes; choose another --out, or move it away")
-    for number, line in enumerate(lines, start=1):
-        if len(line) != len(columns) or (number == len(lines) and not text.endswith("\n")):
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(header) or (number == len(lines) + 1 and not text.endswith("\n")):
             raise RunError(f"{path}, line {number}: a torn row; complete or remove the line")
-    rows = [dict(zip(columns, line)) for line in lines[1:]]
-    for number, row in enumerate(rows, start=2):
+        row = added | dict(zip(header, line))
+        rows.append({column: str(row[column]) for column in columns})
         try:
-            numbers(row)
+            numbers(rows[-1])
         except ValueError as error:
-            raise RunError(f"{path}, line {number}: {error}") from error
+            raise RunError(f"{path}, line {number}: {error}; write a number there, or remove the line") from error
+    if text and not lines and not text.endswith("\n"):
+        raise RunError(f"{path}, line 1: a torn row; complete or remove the line")
     return rows
 
 
 def numbers(row: dict) -> dict[str, float]:
     """The row's cells as floats, but for those that say what it ran on. Raises ValueError."""
-    return {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
-
-
-def open_results(path: Path, columns: list[str]) -> list[dict]:
-    """The rows of the results CSV at path, which is made with its header where there is none. Raises RunError."""
-    with _locked(path, columns):
-        return read_rows(path, columns)
+    return {column: float(value) for column, value in row.items() if column not in NOT_NUMBERS}
 
 
 def results_files(folder: Path, script: str) -> list[Path]:
@@ -96,45 +115,59 @@ def results_files(folder: Path, script: str) -> list[Path]:
     return sorted(path for path in Path(folder).glob(f"{script}*.csv") if not path.stem[len(script) :][:1].isalnum())
 
 
-def append_row(path: Path, columns: list[str], row: dict) -> None:
-    """Append the row to the results CSV under a lock, whole or not at all. Raises RunError.
+def append_row(path: Path, columns: list[str], row: dict, added: dict | None = None) -> None:
+    """Append the row to the results CSV under a lock, whole or not at all; a new file gets its header. Raises RunError.
 
-    Where something else has torn the last line meanwhile, the row starts a line of its own, with a warning.
+    A file that lacks columns is brought up to date, as a whole. Where something else has torn the last line meanwhile,
+    the row starts a line of its own, with a warning.
     """
-    with _locked(path, columns) as file:
-        if not Path(path).read_bytes().endswith(b"\n"):
-            tqdm.write(f"warning: the last line of {path} is torn; the new row comes after it", file=sys.stderr)
-            file.write(b"\n")
-        _write_line(file, [row[column] for column in columns])
+    with _locked(path):
+        text, lines = _read(path), [[row[column] for column in columns]]
+        header = next(csv.reader(text.splitlines()[:1]), None)
+        if text and not text.endswith("\n"):
+            warn(f"the last line of {path} is torn; the new row comes after it")
+            lines.insert(0, [])
+        elif header is None:
+            lines.insert(0, columns)
+        elif sorted(header) != sorted(columns):
+            older = [[row[column] for column in columns] for row in _rows(path, text, columns, added or {})]
+            write_whole(path, lambda file: file.write(_csv([columns, *older])))
+        elif header != columns:
+            lines = [[row[column] for column in header]]
+        with open(path, "ab", buffering=0) as file:
+            end, content = file.tell(), _csv(lines)
+            try:
+                if file.write(content) < len(content):
+                    raise OSError("no space left for the row")
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    file.truncate(end)
+                raise
 
 
 @contextlib.contextmanager
-def _locked(path, columns):
-    """The file with its header, open for appending while no other process has it so."""
+def _locked(path):
+    """A context in which no other process appends to the file; it makes the folder, and refuses what cannot be written."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        # Refuses a path that cannot be written, where FileLock alone would wait until its timeout.
+        new = not os.path.exists(path)
+        # FileLock alone would wait until its timeout where nothing can be written.
         open(path, "a").close()
-        with FileLock(f"{path}.lock", timeout=60), open(path, "ab", buffering=0) as file:
-            if file.tell() == 0:
-                _write_line(file, columns)
-            yield file
+        with FileLock(f"{path}.lock", timeout=60):
+            try:
+                yield
+            finally:
+                if new and os.path.exists(path) and os.path.getsize(path) == 0:
+                    os.remove(path)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error}") from error
 
 
-def _write_line(file, values):
-    """Write one CSV line and see it on disk; a line that does not fit there is taken back."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    line, end = line.getvalue().encode(), file.tell()
-    try:
-        if file.write(line) < len(line):
-            raise OSError("no space left for the row")
-        os.fsync(file.fileno())
-    except OSError:
-        file.truncate(end)
-        raise
+def _csv(lines):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode()
 
 
 def find_row(rows: list[dict], config: dict) -> dict | None:

@@ -1,0 +1,55 @@
+"""Ctrl-C, SIGTERM and SIGHUP: a run that is training saves its state at the next step, then ends; others end at once.
+
+SIGTERM is how Slurm, `docker stop` and a machine that is taken away ask a process to end, SIGHUP how a closed terminal
+does.
+"""
+
+import contextlib
+import signal
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end; kept says in words what is left of its work."""
+
+    def __init__(self, signum: int, kept: str = "rows written before are kept"):
+        super().__init__(signum)
+        self.signum, self.kept = signum, kept
+
+
+class _State:
+    asked = None  # the first signal that came during training
+    deferring = False  # whether something asks `asked` now and then
+
+
+def asked() -> int | None:
+    """The signal that came since `defer` was called, if any."""
+    return _State.asked
+
+
+def defer(yes: bool) -> None:
+    """From now on signals are, or are not, left to whoever asks for them; a second one ends the process at once."""
+    _State.deferring, _State.asked = yes, None
+
+
+def _handle(signum, _):
+    if _State.deferring and _State.asked is None:
+        _State.asked = signum
+    else:
+        raise Stopped(signum)
+
+
+@contextlib.contextmanager
+def listening():
+    """A context in which the signals are handled so. Those that are ignored, as after nohup, stay ignored."""
+    defer(False)
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    listened = [signum for signum, handler in before.items() if handler is not signal.SIG_IGN]
+    for signum in listened:
+        signal.signal(signum, _handle)
+    try:
+        yield
+    finally:
+        for signum in listened:
+            signal.signal(signum, before[signum])
