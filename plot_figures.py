@@ -94,10 +94,12 @@ def parse_arguments() -> argparse.Namespace:
 
 def print_missing(args):
     """Print the commands of the runs that the figure args.missing lacks, with the --out that args.results asks for."""
-    for part, (script, _) in parts_of([args.missing]).items():
-        choice = {"authors": args.authors} if args.missing == 4 else {}
+    parts = parts_of([args.missing])
+    rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
+    choice = {"authors": args.authors} if args.missing == 4 else {}
+    for part, (script, _) in parts.items():
         out = {} if args.results == Path("results") else {"out": args.results / f"{script}.csv"}
-        lacking, _ = missing(part, read_runs(args.results, script), laptop=args.laptop, **choice)
+        lacking, _ = missing(part, rows[script], laptop=args.laptop, **choice)
         lines.print_each((name, options | out) for name, options in lacking)
 
 
@@ -354,7 +356,8 @@ def grid_axes(part, laptop, *options):
 def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; True if there are rows.
 
-    Cells without runs are hatched. A dot marks those with a run that T epochs ended.
+    Cells without runs are hatched. A dot marks those with a run that T epochs ended, a line in each column where robust
+    accuracy passes 50%.
     """
     ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
     if not rows:
@@ -377,23 +380,22 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     if ended:
         dot = {"s": 2.5, "color": "white", "edgecolor": "black", "linewidth": 0.3, "zorder": 3}
         ax.scatter(*zip(*ended), **dot, label="ended by $T$")
-    columns = {x: sides[across.index(x) :][:2] for x in grouped(rows, horizontal)}
-    draw_halves(ax, grouped(rows, horizontal), columns, vertical, falls)
-    return True
-
-
-def draw_halves(ax, cells, columns, vertical, falls):
-    """A line in each column of cells, between its two sides, where robust accuracy passes 50%, mean over `crossings`."""
     halves = []
-    for value, cell in cells.items():
-        by_seed = [[(row[vertical], row["robust_test_acc"]) for row in line] for line in grouped(cell, "seed").values()]
-        found = crossings(by_seed, falls)
-        half = np.mean(found, axis=0)[0] if found else np.nan
-        left, right = columns[value]
+    for column, cell in grouped(rows, horizontal).items():
+        half = mean_crossing(cell, vertical, falls)
+        left, right = sides[across.index(column) :][:2]
         halves += [(left, half), (right, half), (right, np.nan)]
     if np.isfinite(halves).all(axis=1).any():
         outline = [withStroke(linewidth=2, foreground="black")]
         ax.plot(*zip(*halves), color="white", lw=1, solid_capstyle="butt", path_effects=outline, label="one half")
+    return True
+
+
+def mean_crossing(rows, vertical, falls):
+    """Where robust accuracy passes 50% in a column of a map, mean over the seeds' `crossings`, or NaN."""
+    by_seed = [[(row[vertical], row["robust_test_acc"]) for row in line] for line in grouped(rows, "seed").values()]
+    found = crossings(by_seed, falls)
+    return np.mean(found, axis=0)[0] if found else np.nan
 
 
 def edges(centres, log=False):

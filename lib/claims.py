@@ -626,7 +626,8 @@ def in_short(records):
     if not records:
         return "no runs that could tell."
     rows = rows_of(records)
-    ball = min("C0", "V", key=lambda column: len(grouped(rows, column)))
+    # The ball is told by its C0 or its V, by whichever takes fewer digits.
+    ball = min("C0", "V", key=lambda column: len("".join(f"{value:.10g}" for value in grouped(rows, column))))
     columns = [column for column in ("width", "d", "eps", ball) if column in rows[0]]
     seeds = span(rows, "seed")
     seeds = f"one seed ({seeds})" if len(grouped(rows, "seed")) == 1 else f"seeds {seeds}"
