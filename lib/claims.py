@@ -124,6 +124,7 @@ def distinct(rows):
 
 
 def small_test_error(runs):
+    """Whether each network has a test error below 1%: a Record for each (m, C0), and one for each that has not."""
     records = []
     for group in grouped(networks(runs["ntk_normal"]), "width", "C0").values():
         means = [100 * np.mean([row["test_error"] for row in cell]) for cell in grouped(group, "seed").values()]
@@ -205,7 +206,7 @@ def exponents(rows, quantity):
 
 
 def eta_at_norm_1(row):
-    """Without bias; with it f is not proportional to x."""
+    """η at x/‖x‖, or NaN with bias, where f is not proportional to x."""
     return math.nan if row["bias"] else ratio(row["rel_delta_mean"], row["grad_norm_mean"])
 
 
@@ -223,6 +224,7 @@ def scaled_gradients(rows):
 
 
 def bounded(runs):
+    """Whether |f| and η‖∇f‖² at inputs of norm 1 stay bounded in d: a Record for each m."""
     quantities = {
         "|f|/‖x‖": lambda row: row["abs_f_mean"] * ratio(row["rel_delta_mean"], row["delta_norm_mean"]),
         "η‖∇f‖²/‖x‖": lambda row: row["rel_delta_mean"] * row["grad_norm_mean"],
@@ -245,6 +247,7 @@ def bounded(runs):
 
 
 def grows_with_C0(runs):
+    """Whether the three quantities of Figure 3 grow with C0: a Record for each d."""
     quantities = {"‖∇f‖": "grad_norm_mean", "η": "eta_mean", "‖δ‖/‖x‖": "rel_delta_mean"}
     records = []
     for cell in grouped(fix(runs["ntk_normal"], "width", 100000, "C0", "size"), "d").values():
@@ -370,6 +373,7 @@ def exponent_of_brackets(across, found):
 
 
 def keeps_test_accuracy(runs):
+    """Whether small balls, which project most, cost test accuracy: a Record for each m."""
     records = []
     for cell in grouped(right_of_figure4(runs["advtraingap"]), "width").values():
         by_V = grouped(cell, "V")
@@ -390,6 +394,7 @@ def keeps_test_accuracy(runs):
 
 
 def in_the_ball(runs):
+    """Whether every network lies in its lazy ball (Definition 2.1): one Record."""
     rows = [row for script in SCRIPTS for row in runs[script]]
     if not rows:
         return []
@@ -508,7 +513,7 @@ READING = """## How to read the sections
 
 Each section quotes the paper, says when we take the claim to hold, and gives a table for each protocol. The tolerances
 are ours, since the paper has none. A check that holds has a ✓, one that fails a ✗, and one that the runs cannot decide
-a ?. A claim of many networks has the number of those for which it holds.
+a ?. Where a check is made of many networks, a cell counts those for which it holds.
 
 The input has dimension d, and the network has width m. Its weights stay in the lazy ball, which has the radius
 V = C0/√m around the initial weights. The smallest step that flips the prediction for an example x is δ = η∇f(x). The
@@ -637,7 +642,7 @@ def in_short(records):
 
 
 def tables_of(records):
-    """A table for all records that are about the same columns; a column in which all cells are empty or "none" is left out."""
+    """A table for all records that are about the same columns, without columns in which nothing was measured."""
     texts = []
     for columns in dict.fromkeys(tuple(record.about) for record in records):
         same = [record for record in records if tuple(record.about) == columns]

@@ -3,7 +3,7 @@
 Prints the commands of Figure 4 right, a line each: 700 runs over width and V, the first seed first and coarse steps
 of V before fine ones, so that the map fills in evenly. The paper names no widths: these double from 250, where even
 V = 1 lies below 25/sqrt(m), to 16,000, where that is 0.2. --laptop stops at 4,000 and takes fewer V, three seeds, 100
-epochs and 20 PGD steps: 165 runs, about 18 core-hours, or 42 with --authors, of which seed 0 took a third.
+epochs and 20 PGD steps: 165 runs. They take about 18 core-hours, or 42 with --authors, judging by seed 0.
 """
 
 LAPTOP = {"T": 100, "atk_iters": 20}
