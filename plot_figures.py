@@ -27,9 +27,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-import common
+import advtrain
 import ntk_normal
-from lib import claims
+from common import load_digits, load_network, smallest_step
+from lib import RunError, claims, command_line
 from lib.groups import (
     ADVERSARIAL_SETTINGS,
     SETTINGS,
@@ -43,6 +44,7 @@ from lib.groups import (
     of_the_same_runs,
     right_of_figure4,
 )
+from lib.results import configuration_columns, numbers, read_rows, results_files
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
 # Each part of a figure: the script that runs it, and its grid, as a function of laptop (and authors, in Figure 4).
@@ -54,8 +56,8 @@ GRIDS = {
 }
 COLUMNS = {
     "ntk_normal": ntk_normal.COLUMNS,
-    "advtrain": common.ADVERSARIAL_COLUMNS,
-    "advtraingap": common.ADVERSARIAL_COLUMNS,
+    "advtrain": advtrain.COLUMNS,
+    "advtraingap": advtrain.COLUMNS,
 }
 PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "with bias and box", (1, 0): "with bias", (0, 1): "with box"}
 
@@ -75,14 +77,14 @@ def main():
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = common.bare_parser(__doc__)
+    parser = command_line.bare_parser(__doc__)
     parser.add_argument(
         "--results", type=Path, default=Path("results"), help="the folder with the CSVs (default: results)"
     )
     parser.add_argument("--out", type=Path, default="figures", help="the folder to draw into (default: figures)")
-    figure = {"type": common.whole_number(2, 4), "nargs": "+", "default": [2, 3, 4]}
+    figure = {"type": command_line.whole_number(2, 4), "nargs": "+", "default": [2, 3, 4]}
     parser.add_argument("--figure", **figure, help="which of the figures 2, 3 and 4 (default: all)")
-    only = {"type": common.whole_number(2, 4), "metavar": ""}
+    only = {"type": command_line.whole_number(2, 4), "metavar": ""}
     parser.add_argument("--missing", **only, help="only print the commands of the runs that this figure still lacks")
     parser.add_argument("--laptop", action="store_true", help="with --missing: of the thinner grid")
     parser.add_argument("--authors", action="store_true", help="with --missing 4: of the runs with bias and box")
@@ -114,7 +116,7 @@ def draw(args):
     if args.networks:
         drawn["gallery"] = draw_gallery(args.networks)
     if not drawn:
-        raise common.RunError(f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}")
+        raise RunError(f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}")
     if len(rows) == len(COLUMNS) and any(rows.values()):
         drawn["claims.md"] = claims.tell(rows)
     save(drawn, args.out)
@@ -154,7 +156,7 @@ def save(drawn: dict[str, Figure | str], folder: Path):
                 content.savefig(f"{path}.pdf", metadata={"CreationDate": None})  # the same rows give the same file
                 print(f"{path}.png {path}.pdf")
         except OSError as error:
-            raise common.RunError(f"cannot write {path}: {error}") from error
+            raise RunError(f"cannot write {path}: {error}") from error
 
 
 # --------------------------------------------------------------------------------------------- what runs are there
@@ -166,10 +168,8 @@ def read_runs(folder: Path, script: str) -> list[dict]:
     Raises RunError where a file cannot be read.
     """
     columns = COLUMNS[script]
-    rows = [
-        common.numbers(row) for path in common.results_files(folder, script) for row in common.read_rows(path, columns)
-    ]
-    return latest_of_each_run(rows, common.configuration_columns(columns))
+    rows = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
+    return latest_of_each_run(rows, configuration_columns(columns))
 
 
 def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:
@@ -422,9 +422,9 @@ def draw_gallery(folder: Path) -> Figure:
 
     Raises RunError where the folder has no network, or a file that is none.
     """
-    saved = [common.load_network(path) for path in sorted(folder.glob("ntk_normal-*.pt"))]
+    saved = [load_network(path) for path in sorted(folder.glob("ntk_normal-*.pt"))]
     if not saved:
-        raise common.RunError(f"{folder} has no network that ntk_normal.py --save-dir saved")
+        raise RunError(f"{folder} has no network that ntk_normal.py --save-dir saved")
     saved.sort(key=lambda network: [network[1][column] for column in ("d", "width", "C0", "bias", "seed")])
     drawn = plt.figure(figsize=(7.5, 0.45 + 0.85 * len(saved)), layout="constrained")
     grid = drawn.add_gridspec(len(saved), 15, width_ratios=[1, 1, 1, 0.2] * 3 + [1, 1, 1])
@@ -446,9 +446,9 @@ def draw_gallery(folder: Path) -> Figure:
 
 def draw_steps(axes, net, config):
     """The first two test examples of each digit: nobody chose them. axes has four lines of three."""
-    digits = common.load_digits(config["num1"], config["num2"], config["size"])
+    digits = load_digits(config["num1"], config["num2"], config["size"])
     x = torch.cat([digits.test_x[digits.test_y == y][:2] for y in (-1, 1)])
-    step = common.smallest_step(net, x)
+    step = smallest_step(net, x)
     eta = step.eta.where(step.flips, 0)[:, None].float()
     delta = eta * net.value_and_input_gradient(x)[1]
     relative = step.delta_norm / torch.linalg.vector_norm(x, dim=1)
@@ -470,4 +470,4 @@ def show(ax, pixels, colours, low, high):
 
 
 if __name__ == "__main__":
-    common.run(main)
+    command_line.run(main, __file__)

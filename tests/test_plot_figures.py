@@ -13,6 +13,7 @@ from matplotlib.collections import QuadMesh
 
 import common
 import plot_figures
+from lib import RunError
 from sweeps import figure2, figure3, figure4_left, lines
 
 
@@ -123,10 +124,10 @@ def test_figures_that_there_are_not_are_an_error(draw, capsys, arguments):
 
 
 def test_nothing_to_draw_or_nowhere_to_draw_to_is_an_error(tmp_path, draw):
-    with pytest.raises(common.RunError, match="has no rows for figure 3"):
+    with pytest.raises(RunError, match="has no rows for figure 3"):
         draw("--figure", 3)
     write_ntk(tmp_path, ntk_row(5, 1000, 10, 0))
-    with pytest.raises(common.RunError, match="cannot write"):
+    with pytest.raises(RunError, match="cannot write"):
         draw("--figure", 2, "--out", __file__)
 
 
@@ -300,13 +301,13 @@ def test_the_gallery_shows_the_steps_of_saved_networks(tmp_path, draw, lazy_net)
 
 def test_a_folder_without_networks_or_with_a_damaged_one_is_an_error(tmp_path, draw):
     write_ntk(tmp_path, ntk_row(5, 1000, 10, 0))
-    with pytest.raises(common.RunError, match="has no network"):
+    with pytest.raises(RunError, match="has no network"):
         draw("--networks", tmp_path)
     torch.save(torch.zeros(3), tmp_path / "ntk_normal-tensor.pt")
     torch.save({"W": torch.zeros(3)}, tmp_path / "ntk_normal-dict.pt")
     (tmp_path / "ntk_normal-text.pt").write_bytes(b"no network")
     for path in sorted(tmp_path.glob("*.pt")):
-        with pytest.raises(common.RunError, match=f"cannot load a network from {path}"):
+        with pytest.raises(RunError, match=f"cannot load a network from {path}"):
             common.load_network(path)
-    with pytest.raises(common.RunError, match="cannot load a network"):
+    with pytest.raises(RunError, match="cannot load a network"):
         draw("--networks", tmp_path)

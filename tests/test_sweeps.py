@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import common
+from lib import RunError
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
 SWEEPS = Path(lines.__file__).parent
@@ -79,7 +79,7 @@ def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name
     _, *argv = shlex.split(lines.line(*next(iter(GRIDS[name].runs(**choice)))))
     monkeypatch.setattr(sys, "argv", [*argv, "--data-dir", "no-folder"])
     # Once all options are understood, the data are looked for.
-    with pytest.raises(common.RunError, match="MNIST"):
+    with pytest.raises(RunError, match="MNIST"):
         importlib.import_module(argv[0].removesuffix(".py")).main()
 
 
