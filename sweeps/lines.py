@@ -8,7 +8,7 @@ def print_lines(documentation, runs, authors=False):
     """The whole of a script: print the command lines of runs(laptop=..., authors=... if there is that choice)."""
     command, _, description = documentation.partition("\n")
     parser = argparse.ArgumentParser(usage=command, description=description, allow_abbrev=False)
-    parser.add_argument("--laptop", action="store_true", help="a thinner grid, for a night on two cores")
+    parser.add_argument("--laptop", action="store_true", help="a grid that a laptop can run, as said above")
     if authors:
         parser.add_argument("--authors", action="store_true", help="with --bias --box, as the authors' scripts")
     print_each(runs(**vars(parser.parse_args())))
@@ -29,13 +29,3 @@ def line(script, options):
         words.append(f"--{name}")
         words += [] if value is True else map(str, value if isinstance(value, list) else [value])
     return " ".join(words)
-
-
-def coarse_first(values):
-    """The values in another order: every fourth, those between them, the rest, so that a map fills in evenly."""
-    return values[3::4] + values[1::4] + values[::2]
-
-
-def adversarial_options(laptop, authors):
-    """The options that both grids of Figure 4 share: a laptop's shorter training and attack, the authors' protocol."""
-    return ({"T": 100, "atk_iters": 20} if laptop else {}) | ({"bias": True, "box": True} if authors else {})

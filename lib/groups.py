@@ -1,0 +1,112 @@
+"""Rows of the results by setting, protocol, cell and seed, as the figures and the claims both need them.
+
+A row is a dict of column name to number. m is its `width`, d its `size` squared; README.md explains every column.
+"""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
+
+# The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged.
+SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "bs": 64, "lr": 0.1, "T": 1000}
+ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
+
+
+def latest_of_each_run(rows: list[dict], configuration: list[str]) -> list[dict]:
+    """Of the rows with equal values in the configuration columns the last, sorted by these values.
+
+    So what is made of the rows does not depend on which run ended first.
+    """
+    latest = {tuple(row[column] for column in configuration): row for row in rows}
+    return [latest[run] for run in sorted(latest)]
+
+
+def by_settings(defaults: dict, *files: list[dict]) -> dict[tuple, list[list[dict]]]:
+    """The runs of the files by their settings: a dict of settings to a list of rows for each file.
+
+    Settings are what differs from the defaults, as ("num1=3", "num2=8"), so those of the default runs are ().
+    """
+    runs = {(): [[] for _ in files]}
+    for place, rows in enumerate(files):
+        for row in rows:
+            settings = tuple(f"{key}={row[key]!r}".removesuffix(".0") for key in defaults if row[key] != defaults[key])
+            runs.setdefault(settings, [[] for _ in files])[place].append(row)
+    return runs
+
+
+def grouped(rows: list[dict], *columns: str) -> dict:
+    """The rows by their values in the columns: a sorted dict of a value, or a tuple of values, to rows."""
+    groups = {}
+    for row in rows:
+        key = tuple(row[column] for column in columns)
+        groups.setdefault(key if len(key) > 1 else key[0], []).append(row)
+    return dict(sorted(groups.items()))
+
+
+def ended_by_T(row: dict) -> bool:
+    """Whether T epochs ended a run: inside its ball in Section 5.1, before its patience was used up in Section 5.2."""
+    return row["left_ball"] == 0 if "left_ball" in row else row["epochs"] == row["T"]
+
+
+def fix(rows: list[dict], column: str, usual: float, *axes: str) -> list[dict]:
+    """Only the rows with one value of the column: the paper's, unless it alone would leave a single curve or line.
+
+    Of other values it is the one with the most cells over the axes, of which the first tells curves apart.
+    """
+
+    def merit(value):
+        members = groups[value]
+        return min(len(grouped(members, axes[0])), 2), value == usual, len(grouped(members, *axes))
+
+    groups = grouped(rows, column)
+    return groups[max(groups, key=merit)] if groups else []
+
+
+def of_the_same_runs(rows: list[dict]) -> list[dict]:
+    """Of each size only the seeds that have every C0, if any: others would shift one C0's curve against another's."""
+    count, kept = len(grouped(rows, "C0")), []
+    for cell in grouped(rows, "size").values():
+        whole = [path for path in grouped(cell, "seed").values() if len(path) == count]
+        kept += itertools.chain(*whole) if whole else cell
+    return kept
+
+
+def left_of_figure4(rows: list[dict]) -> list[dict]:
+    """The rows of one width and one C0, the paper's 1,000 and 10 if they can be."""
+    return fix(fix(rows, "width", 1000, "size", "eps"), "C0", 10, "size", "eps")
+
+
+def right_of_figure4(rows: list[dict]) -> list[dict]:
+    """The rows of one size and one eps, the paper's 28 and 0.2 if they can be."""
+    return fix(fix(rows, "size", 28, "width", "V"), "eps", 0.2, "width", "V")
+
+
+class Crossing(NamedTuple):
+    """Where robust accuracy passes 50%: interpolated between the runs at low and high, or NaN where nobody can tell."""
+
+    place: float
+    low: float
+    high: float
+
+
+def crossings(by_seed: list[list[tuple]], falls: bool) -> list[Crossing]:
+    """The `crossing` of each seed that has one, but if some say where, only of those."""
+    found = [passed for passed in (crossing(line, falls) for line in by_seed) if passed]
+    return [passed for passed in found if np.isfinite(passed.place)] or found
+
+
+def crossing(line: list[tuple], falls: bool) -> Crossing | None:
+    """Where one seed's robust accuracy first falls, or rises, past 50%; line has (place, robust accuracy) of its runs.
+
+    Its place is NaN if the runs on either side are more than a factor of 2 apart.
+    """
+    for (low, before), (high, after) in itertools.pairwise(sorted(line)):
+        if (before >= 0.5 > after) if falls else (before < 0.5 <= after):
+            place = low + (high - low) * (0.5 - before) / (after - before)
+            near = high <= 2 * low + 1e-6  # places are rounded: 0.2 √m may be a trifle more than twice 0.1 √m
+            return Crossing(place if near else math.nan, low, high)
+    return None

@@ -1,0 +1,86 @@
+"""lib/groups.py: which rows belong together, and where robust accuracy passes 50%."""
+
+import ast
+import math
+from pathlib import Path
+
+import pytest
+from made_up import adversarial_row, ntk_row, read
+
+from lib import groups
+
+
+def test_lib_imports_nothing_from_the_scripts():
+    for path in Path(groups.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert not {"common", "ntk_normal", "advtrain", "advtraingap", "plot_figures"} & {*names}
+
+
+def test_of_equal_runs_the_last_counts_and_the_order_is_that_of_the_configuration():
+    rows = [ntk_row(7, 64, 3, 0), ntk_row(5, 64, 3, 0, rel_delta_mean=99), ntk_row(5, 64, 3, 0, rel_delta_mean=1)]
+    assert [(row["size"], row["rel_delta_mean"]) for row in read(rows, "ntk_normal")] == [(5, 1), (7, 2 / 7)]
+
+
+def test_settings_are_what_differs_from_the_defaults():
+    usual, other = ntk_row(5, 64, 3, 0), ntk_row(6, 64, 3, 7, num1=3.0, lr=0.5)
+    runs = groups.by_settings(groups.SETTINGS, [usual, other], [other])
+    assert runs == {(): [[usual], []], ("num1=3", "lr=0.5"): [[other], [other]]}
+    assert groups.by_settings(groups.SETTINGS, []) == {(): [[]]}
+
+
+def test_groups_are_sorted():
+    rows = [ntk_row(size, width, 10, 0) for size in (7, 5) for width in (100, 64)]
+    assert list(groups.grouped(rows, "size")) == [5, 7]
+    assert list(groups.grouped(rows, "size", "width")) == [(5, 64), (5, 100), (7, 64), (7, 100)]
+
+
+def test_T_ends_runs_inside_the_ball_or_before_their_patience_is_used_up():
+    assert groups.ended_by_T(ntk_row(5, 64, 3, 0, left_ball=0)) and not groups.ended_by_T(ntk_row(5, 64, 3, 0))
+    ended = [groups.ended_by_T(adversarial_row(5, 64, 1, 0.1, 0, 1, T=30, epochs=epochs)) for epochs in (21, 30)]
+    assert ended == [False, True]
+
+
+def test_the_papers_value_is_taken_unless_it_leaves_a_single_curve():
+    rows = [ntk_row(5, width, 10, 0) for width in (1000, 10000)]
+    rows += [ntk_row(5, width, 20, 0) for width in (1000, 2000, 10000)]
+    assert groups.fix(rows, "C0", 10, "width", "size") == rows[:2]
+    assert groups.fix(rows[1:], "C0", 10, "width", "size") == rows[2:]
+    assert groups.fix([], "C0", 10, "width", "size") == []
+
+
+def test_curves_of_several_C0_are_of_seeds_that_have_them_all():
+    whole = [ntk_row(5, 64, C0, 0) for C0 in (10, 20)]
+    part = ntk_row(5, 64, 10, 1)
+    only = [ntk_row(7, 64, 10, seed) for seed in (0, 1)]
+    assert groups.of_the_same_runs([*whole, part, *only]) == [*whole, *only]
+
+
+def test_figure_4_keeps_to_the_papers_width_and_ball_or_size_and_eps():
+    left = [adversarial_row(size, width, 0.3, 0.1, 0, 1) for width in (500, 1000) for size in (5, 7)]
+    assert groups.left_of_figure4(left) == left[2:]
+    right = [adversarial_row(28, width, 0.3, eps, 0, 1) for eps in (0.1, 0.2) for width in (500, 1000)]
+    assert groups.right_of_figure4(right) == right[2:]
+
+
+def test_a_crossing_is_interpolated_between_runs_that_are_near_enough():
+    assert groups.crossing([(5.4, 0.1), (4.2, 0.9), (6, 0.0)], falls=True) == pytest.approx((4.8, 4.2, 5.4))
+    assert groups.crossing([(4, 0.1), (5, 0.5)], falls=False) == pytest.approx((5, 4, 5))
+    assert groups.crossing([(4, 0.1), (5, 0.5), (6, 0.9)], falls=True) is None
+    far = groups.crossing([(2, 0.9), (6, 0.1)], falls=True)
+    assert math.isnan(far.place) and far[1:] == (2, 6)
+
+
+@pytest.mark.parametrize("width", [250, 500, 1000, 2000, 4000, 8000, 16000])
+def test_runs_a_factor_of_2_apart_are_near_enough_at_every_width(width):
+    low, place, high = (V * width**0.5 for V in (0.1, 0.15, 0.2))
+    line = [(round(low, 9), 0.0), (round(high, 9), 1.0)]
+    assert groups.crossing(line, falls=False) == pytest.approx((place, low, high))
+
+
+def test_a_seed_with_few_runs_so_far_takes_nothing_from_the_others():
+    whole, few, none = [(4, 0.9), (5, 0.5), (6, 0.0)], [(2, 0.9), (6, 0.0)], [(4, 0.4), (5, 0.1)]
+    assert groups.crossings([whole, few, none], falls=True) == [(5, 5, 6)]
+    (alone,) = groups.crossings([few, none], falls=True)
+    assert math.isnan(alone.place)

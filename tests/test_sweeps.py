@@ -1,0 +1,101 @@
+"""The grids in sweeps/: their lines, their options, and the job array that runs them."""
+
+import importlib
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lib import RunError
+from sweeps import figure2, figure3, figure4_left, figure4_right, lines
+
+SWEEPS = Path(lines.__file__).parent
+GRIDS = {"figure2": figure2, "figure3": figure3, "figure4_left": figure4_left, "figure4_right": figure4_right}
+
+
+def printed(name, *choice):
+    command = [sys.executable, SWEEPS / f"{name}.py", *choice]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "name, choice, count, first, last",
+    [
+        (
+            "figure2",
+            ["--laptop"],
+            105,
+            "python ntk_normal.py --width 1000 --size 5 --C0 10 --seed 0",
+            "python ntk_normal.py --width 100000 --size 28 --C0 10 --seed 4",
+        ),
+        (
+            "figure3",
+            [],
+            35,
+            "python ntk_normal.py --width 100000 --size 5 --C0 10 20 30 40 --seed 0",
+            "python ntk_normal.py --width 100000 --size 28 --C0 10 20 30 40 --seed 4",
+        ),
+        (
+            "figure4_left",
+            ["--laptop", "--authors"],
+            180,
+            "python advtrain.py --width 1000 --size 5 --C0 10 --eps 0.2 --seed 0 --T 100 --atk_iters 20 --bias --box",
+            "python advtrain.py --width 1000 --size 28 --C0 10 --eps 0.8 --seed 2 --T 100 --atk_iters 20 --bias --box",
+        ),
+        (
+            "figure4_right",
+            [],
+            700,
+            "python advtraingap.py --width 250 --size 28 --eps 0.2 --gap 0.2 --seed 0",
+            "python advtraingap.py --width 16000 --size 28 --eps 0.2 --gap 0.95 --seed 4",
+        ),
+    ],
+    ids=GRIDS,
+)
+def test_a_grid_is_printed_as_a_script_and_imported_as_a_module(name, choice, count, first, last):
+    grid = printed(name, *choice)
+    assert (len(grid), grid[0], grid[-1]) == (count, first, last) and len(set(grid)) == count
+    flags = {word.removeprefix("--"): True for word in choice}
+    assert grid == [lines.line(*run) for run in GRIDS[name].runs(**flags)]
+
+
+@pytest.mark.parametrize("grid, option", [(figure4_left, "eps"), (figure4_right, "gap")])
+def test_coarse_steps_come_before_fine_ones(grid, option):
+    steps = list(dict.fromkeys(run[option] for _, run in grid.runs()))
+    assert sorted(steps) == [step / 20 for step in range(1, 21)]
+    assert steps[:5] == [0.2, 0.4, 0.6, 0.8, 1.0] and steps[5:10] == [0.1, 0.3, 0.5, 0.7, 0.9]
+    laptop = list(dict.fromkeys(run[option] for _, run in grid.runs(laptop=True)))
+    assert {*laptop} < {*steps} and laptop != sorted(laptop)
+
+
+@pytest.mark.parametrize("name, choice", [(name, choice) for name in GRIDS for choice in ({}, {"laptop": True})])
+def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name, choice):
+    (tmp_path / "no-folder").write_text("")
+    monkeypatch.chdir(tmp_path)
+    choice = choice | ({"authors": True} if name.startswith("figure4") else {})
+    _, *argv = shlex.split(lines.line(*next(iter(GRIDS[name].runs(**choice)))))
+    monkeypatch.setattr(sys, "argv", [*argv, "--data-dir", "no-folder"])
+    # Once all options are understood, the data are looked for.
+    with pytest.raises(RunError, match="MNIST"):
+        importlib.import_module(argv[0].removesuffix(".py")).main()
+
+
+def test_lines_may_go_to_head():
+    command = [sys.executable, SWEEPS / "figure4_left.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("python advtrain.py ")
+        process.stdout.close()  # 2,400 lines are more than a pipe holds
+        assert process.stderr.read() == ""
+
+
+def test_each_task_of_a_job_array_runs_its_line(tmp_path):
+    (tmp_path / "grid.py").write_text("print('echo one')\nprint('echo two')\n")
+    for task, said, code in (("1", "one", 0), ("2", "two", 0), ("3", "", 1)):
+        command = ["bash", SWEEPS / "slurm.sbatch", tmp_path / "grid.py"]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = os.environ | {"SLURM_ARRAY_TASK_ID": task, "PATH": path}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert ended.returncode == code and ended.stdout.splitlines()[1:] == ([said] if said else [])
