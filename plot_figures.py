@@ -10,6 +10,7 @@ a gallery of smallest flipping steps.
 """
 
 import argparse
+import functools
 import itertools
 import math
 import sys
@@ -31,6 +32,8 @@ import advtrain
 import ntk_normal
 from common import load_digits, load_network, smallest_step
 from lib import RunError, claims, command_line
+from lib.command_line import say
+from lib.files import check_folder, write_whole
 from lib.groups import (
     ADVERSARIAL_SETTINGS,
     SETTINGS,
@@ -116,7 +119,9 @@ def draw(args):
     if args.networks:
         drawn["gallery"] = draw_gallery(args.networks)
     if not drawn:
-        raise RunError(f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}")
+        raise RunError(
+            f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}{left_out(args.results)}"
+        )
     if len(rows) == len(COLUMNS) and any(rows.values()):
         drawn["claims.md"] = claims.tell(rows)
     save(drawn, args.out)
@@ -142,21 +147,28 @@ def draw_figures(figures: list[int], rows: dict[str, list[dict]]) -> dict[str, F
     return drawn
 
 
+def left_out(folder: Path) -> str:
+    """The CSVs in folder that have no name to be read by, in words, such as "; not read: mine.csv"."""
+    read = {path for script in COLUMNS for path in results_files(folder, script)}
+    others = sorted(path.name for path in folder.glob("*.csv") if path not in read)
+    names = ", ".join(f"{script}*.csv" for script in COLUMNS)
+    return f"; it reads {names} and left out {', '.join(others)}" if others else ""
+
+
 def save(drawn: dict[str, Figure | str], folder: Path):
-    """Write the figures, by name, and texts, by name with ending, to the folder. Raises RunError."""
+    """Write the figures, by name, and texts, by name with ending, to the folder, each file whole. Raises RunError."""
+    check_folder(folder)
     for name, content in drawn.items():
         path = folder / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, str):
-                path.write_text(content, encoding="utf-8")
-                print(path)
-            else:
-                content.savefig(f"{path}.png", dpi=300)
-                content.savefig(f"{path}.pdf", metadata={"CreationDate": None})  # the same rows give the same file
-                print(f"{path}.png {path}.pdf")
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error}") from error
+        if isinstance(content, str):
+            write_whole(path, lambda file, text=content: file.write(text.encode()))
+            say(f"{path}")
+        else:
+            # The same rows give the same file.
+            kinds = {"png": {"dpi": 300}, "pdf": {"metadata": {"CreationDate": None}}}
+            for kind, options in kinds.items():
+                write_whole(f"{path}.{kind}", functools.partial(content.savefig, format=kind, **options))
+            say(f"{path}.png {path}.pdf")
 
 
 # --------------------------------------------------------------------------------------------- what runs are there

@@ -28,7 +28,9 @@ class Checkpoint:
         self.path, self.seconds, self.saved_at = Path(folder) / run_name(script, config), seconds, time.monotonic()
         self.identity = config | {"device": device, "torch": str(torch.__version__)}
         told = [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
-        self.title = ", ".join(f"{column} {value if isinstance(value := config[column], str) else f'{value:.4g}'}" for column in told)
+        self.title = ", ".join(
+            f"{column} {value if isinstance(value := config[column], str) else f'{value:.4g}'}" for column in told
+        )
         # Several balls are one run with each of them alone.
         alone = {column: value for column, value in config.items() if column != "C0" or "V" in config}
         self.lock = self.path.with_name(run_name(script, alone).removesuffix(".pt") + ".lock")

@@ -18,7 +18,7 @@ class Progress:
         form = "{desc}: {n_fmt} of at most {total_fmt} {unit}s [{elapsed}, {rate_fmt}{postfix}]"
         about = {"desc": name, "initial": steps.start, "total": total, "unit": unit, "bar_format": form}
         self.bar = tqdm(steps, disable=None, **about)
-        self.told_at, self.step = time.monotonic(), steps.start
+        self.name, self.unit, self.step, self.told_at = name, unit, steps.start, time.monotonic()
         if self.bar.disable:
             tqdm.write(f"{name}: starts at {unit} {steps.start:,}, of at most {total:,}", file=sys.stderr)
 
@@ -39,5 +39,5 @@ class Progress:
             self.bar.set_postfix_str(words.format(*values), refresh=False)
         elif time.monotonic() - self.told_at >= SECONDS:
             self.told_at = time.monotonic()
-            line = f"{self.bar.desc}: {self.bar.unit} {self.step:,}, {words.format(*values)}"
+            line = f"{self.name}: {self.unit} {self.step:,}, {words.format(*values)}"
             tqdm.write(line, file=sys.stderr)

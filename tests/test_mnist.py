@@ -36,7 +36,7 @@ def unpacked_mnist(packed_mnist):
 
 
 def test_unpacking_leaves_the_eight_files_alone(unpacked_mnist):
-    names = {name for name in mnist.UNPACKED_MD5} | {f"{name}.gz" for name in mnist.UNPACKED_MD5}
+    names = set(mnist.UNPACKED_MD5) | {f"{name}.gz" for name in mnist.UNPACKED_MD5}
     assert set(contents(unpacked_mnist)) == names
     assert mnist.missing(raw_of(unpacked_mnist)) == []
 

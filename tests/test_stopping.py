@@ -1,0 +1,93 @@
+"""Ctrl-C, SIGTERM and SIGHUP: polite stops that lose nothing."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lib import stopping
+
+ROOT = Path(__file__).resolve().parent.parent
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def row_of(path):
+    with open(path, newline="") as file:
+        (row,) = csv.DictReader(file)
+    return {column: value for column, value in row.items() if not column.startswith("seconds")}
+
+
+def start(command, signum):
+    """The process of the command, in which the signal is handled even where whoever runs the tests ignores it."""
+    listen = {"preexec_fn": lambda: signal.signal(signum, signal.SIG_DFL)}
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=ONE_THREAD, **listen
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "options", "signals"),
+    [
+        ("ntk_normal", "--width 300 --size 10 --T 150 --C0 900", ["SIGTERM", "SIGINT"]),
+        ("advtrain", "--width 300 --size 10 --T 15 --atk_iters 10 --eps 0.1", ["SIGHUP", "SIGTERM"]),
+    ],
+)
+def test_a_run_that_is_asked_to_stop_goes_on_to_the_same_row(tmp_path, script, options, signals):
+    command = [sys.executable, ROOT / f"{script}.py", *options.split(), "--out"]
+    whole, stopped = tmp_path / f"whole/{script}.csv", tmp_path / f"stopped/{script}.csv"
+    undisturbed = subprocess.Popen(
+        [*command, whole], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ONE_THREAD
+    )
+    for place, name in enumerate(signals):
+        signum = getattr(signal, name)
+        process = start([*command, stopped], signum)
+        first = process.stderr.readline()
+        if place:
+            assert first.startswith("going on from ")
+            first = process.stderr.readline()
+        assert "starts" in first
+        time.sleep(1)
+        process.send_signal(signum)
+        last = process.stderr.read()
+        assert process.wait(timeout=60) == 128 + signum
+        assert last == f"{script}.py: interrupted by {name}; the same command goes on from here\n"
+        assert not stopped.exists()
+        assert len(list((tmp_path / "stopped" / "checkpoints").glob("*.pt"))) == 1
+    subprocess.run([*command, stopped], check=True, env=ONE_THREAD, capture_output=True)
+    assert undisturbed.wait() == 0
+    assert row_of(stopped) == row_of(whole)
+    assert list((tmp_path / "stopped" / "checkpoints").iterdir()) == []
+
+
+def test_a_signal_ends_at_once_what_is_not_training():
+    with pytest.raises(stopping.Stopped) as stopped, stopping.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stopped.value.signum == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_the_second_signal_ends_at_once_what_is_training():
+    with stopping.listening():
+        stopping.defer(True)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stopping.asked() == signal.SIGHUP
+        with pytest.raises(stopping.Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert stopping.asked() == signal.SIGHUP
+    stopping.defer(False)
+    assert stopping.asked() is None
+
+
+def test_signals_that_are_ignored_stay_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stopping.listening():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
