@@ -166,7 +166,7 @@ def adversarial_training(
             history = {"bound": reach.sum_up(), "stalled": stalled, "accuracy": before, "seconds": clock.seconds()}
             checkpoint.save(W, epoch=epoch, **history, **so_far)
 
-    name = checkpoint.title if checkpoint else "training"
+    name = checkpoint.title if checkpoint else None
     with Progress(name, range(first, T + 1), total=T, unit="epoch") as progress:
         for epoch in progress:
             net.W.copy_(W)

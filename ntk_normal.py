@@ -132,7 +132,7 @@ def train_until_exit(
     first, last, clock = saved.get("step", 0), T * len(batches), Clock(saved.get("seconds", 0.0))
     reach = Reach(LazyBall(W0, max(radii)), lr, longest=lengths.max().item(), bound=saved.get("reach", 0.0))
     waiting, inside = list(radii), torch.empty_like(W)
-    name = checkpoint.title if checkpoint else "training"
+    name = checkpoint.title if checkpoint else None
     with Progress(name, range(first, last), total=last, unit="step") as progress:
         for step in progress:
             epoch, place = divmod(step, len(batches))
