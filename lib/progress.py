@@ -16,7 +16,7 @@ class Progress:
 
     def __init__(self, name: str | None, steps: range, total: int, unit: str):
         form = "{desc}: {n_fmt} of at most {total_fmt} {unit}s [{elapsed}, {rate_fmt}{postfix}]"
-        about = {"desc": name, "initial": steps.start, "total": total, "unit": unit, "bar_format": form}
+        about = {"desc": name or "training", "initial": steps.start, "total": total, "unit": unit, "bar_format": form}
         self.bar = tqdm(steps, disable=None, **about)
         self.name, self.unit, self.step, self.told_at = name, unit, steps.start, time.monotonic()
         if self.bar.disable and name:
