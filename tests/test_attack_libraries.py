@@ -41,7 +41,8 @@ def with_shrinking_steps(net, x, y, eps, box):
 
 
 @pytest.mark.parametrize(
-    "size, eps, authors, T", [(10, 0.3, False, 20), (10, 0.4, True, 20), (28, 0.1, False, 10), (28, 0.15, True, 10)]
+    ("size", "eps", "authors", "T"),
+    [(10, 0.3, False, 20), (10, 0.4, True, 20), (28, 0.1, False, 10), (28, 0.15, True, 10)],
 )
 def test_robust_accuracy_beside_the_libraries(size, eps, authors, T):
     digits = common.load_digits(0, 1, size, normalize=True, seed=0)
