@@ -248,7 +248,8 @@ def along_the_ray(net, x, steps):
     """f(x + step grad f(x)) for every example and its steps (n, k), in float64."""
     _, gradient = net.value_and_input_gradient(x)
     rays = x[:, None] + steps[:, :, None] * gradient[:, None]
-    return torch.cat([net.f(ray)[None] for ray in rays]).detach()
+    # Some rays at a time: one alone would read W for a few products, all would not fit in memory.
+    return torch.cat([net.f(part.flatten(0, 1)).reshape(part.shape[:2]) for part in rays.split(20)]).detach()
 
 
 @pytest.mark.slow

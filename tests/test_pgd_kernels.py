@@ -89,13 +89,15 @@ def test_pgd_solves_the_linear_case(digits, pgd_by, way):
     torch.testing.assert_close((y * net.f(x + delta)).detach()[linear], worst[linear])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "width", "eps", "bias"),
     [(5, 1000, 0.3, False), (5, 100, 0.3, True), (14, 300, 0.15, False), (28, 1000, 0.05, False), (14, 100, 0.1, True)],
 )
 def test_all_ways_decide_alike(lazy_net, pgd_by, size, width, eps, bias):
     net, data = lazy_net(size, width, bias)
-    x, y = F.normalize(data.test_x, dim=1), data.test_y
+    every = slice(None, None, 2 if size == 28 else 1)  # all of them would take as long as all other tests here
+    x, y = F.normalize(data.test_x, dim=1)[every], data.test_y[every]
     for ways, box in ((WAYS, False), (["plain", "one product"], True)):
         results = []
         for way in ways:

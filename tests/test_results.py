@@ -102,6 +102,7 @@ assert all(os.wait()[1] == 0 for _ in range(16))
 """
 
 
+@pytest.mark.slow
 def test_sixteen_processes_appending_to_one_file_lose_nothing(tmp_path):
     path = tmp_path / "rows.csv"
     assert subprocess.run([sys.executable, "-c", WRITERS, path], cwd=mnist.DATA_DIR.parent).returncode == 0
