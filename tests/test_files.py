@@ -1,5 +1,6 @@
 """Folders that can be written, and files that are whole or not there."""
 
+import io
 import os
 import resource
 
@@ -52,3 +53,21 @@ def test_a_file_is_there_only_once_it_is_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", replace)
     files.write_whole(path, torch.arange(5))
     assert replaced == [(False, [0, 1, 2, 3, 4])] and list(tmp_path.iterdir()) == [path]
+
+
+def test_ctrl_c_while_a_file_is_written_is_no_error_of_the_disk(tmp_path, monkeypatch):
+    class Interrupted(io.BufferedWriter):
+        """A file at whose second write Ctrl-C comes."""
+
+        writes = 0
+
+        def write(self, content):
+            self.writes += 1
+            if self.writes == 2:
+                raise KeyboardInterrupt
+            return super().write(content)
+
+    monkeypatch.setattr(files, "open", lambda path, _: Interrupted(io.FileIO(path, "w")), raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_whole(tmp_path / "tensor.pt", torch.arange(50_000))
+    assert list(tmp_path.iterdir()) == []
