@@ -128,7 +128,7 @@ while True:
             os._exit(0)
         finally:
             os._exit(1)
-    time.sleep(random.uniform(0.05, 0.3 + kills / 50))  # longer and longer, to get to the end
+    time.sleep(random.uniform(0.02, 0.1 + kills / 100))  # longer and longer, to get to the end
     os.kill(started, signal.SIGKILL)
     if not os.WIFSIGNALED(os.waitpid(started, 0)[1]):
         break
@@ -141,13 +141,13 @@ print("kills:", kills)
 @pytest.mark.parametrize(
     ("name", "columns", "options"),
     [
-        ("ntk_normal.py", ntk_normal.COLUMNS, "--width 60 --size 5 --T 300 --C0 2 900"),
-        ("advtrain.py", advtrain.COLUMNS, "--width 60 --size 5 --T 60 --atk_iters 3 --patience 1000 --eps 0.1 --C0 4"),
+        ("ntk_normal.py", ntk_normal.COLUMNS, "--width 60 --size 5 --T 200 --C0 2 900"),
+        ("advtrain.py", advtrain.COLUMNS, "--width 60 --size 5 --T 40 --atk_iters 3 --patience 1000 --eps 0.1 --C0 4"),
     ],
 )
 def test_a_run_killed_over_and_over_writes_the_same_row_in_the_end(name, columns, options, tmp_path):
     outs = tmp_path / "undisturbed.csv", tmp_path / "killed.csv"
-    arguments = [name, *options.split(), "--device", "cpu", "--checkpoint-seconds", "0.05"]
+    arguments = [name, *options.split(), "--device", "cpu", "--checkpoint-seconds", "0.02"]
     command = [sys.executable, "-c", KILLER, *outs, *arguments]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, cwd=mnist.DATA_DIR.parent, env=one_thread, capture_output=True, text=True)
