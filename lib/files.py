@@ -36,6 +36,8 @@ def write_whole(path: Path, content) -> None:
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
             os.remove(part)
+        if isinstance(error.__context__, KeyboardInterrupt):  # torch.save then fails in ending the file, and hides it
+            raise error.__context__ from None
         raise RunError(f"cannot write {path}: {error}") from error
 
 
