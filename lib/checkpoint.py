@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lib import RunError, stopping
 from lib.command_line import warn
-from lib.files import run_name, write_whole
+from lib.files import run_name, save_whole
 
 
 class Checkpoint:
@@ -64,7 +64,7 @@ class Checkpoint:
         kept = "the same command goes on from here"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, lambda file: torch.save(content, file))
+            save_whole(self.path, content)
         except (RunError, OSError) as error:
             warn(f"{error}; the run goes on without a new checkpoint")
             kept = "rows written before are kept"

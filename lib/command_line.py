@@ -167,6 +167,7 @@ def run(main, script: str) -> None:
         if "memory" not in str(error):
             raise
         sys.exit(f"{name}: error: out of memory ({' '.join(str(error).split())})")
-    except stopping.Stopped as stopped:
+    except (stopping.Stopped, KeyboardInterrupt) as stop:
+        stopped = stop if isinstance(stop, stopping.Stopped) else stopping.Stopped(signal.SIGINT)
         print(f"{name}: interrupted by {signal.Signals(stopped.signum).name}; {stopped.kept}", file=sys.stderr)
         sys.exit(128 + stopped.signum)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from lib import RunError
+from lib.stopping import Stopped
 
 
 def check_folder(folder: Path) -> None:
@@ -25,7 +26,7 @@ def run_name(script: str, config: dict) -> str:
 
 
 def write_whole(path: Path, write) -> None:
-    """Write a file with the function write(file), so that a kill or a full disk leaves the old file. Raises RunError."""
+    """Write a file by the function write(file), so that a kill or a full disk leaves the old file. Raises RunError."""
     part = f"{path}.{os.getpid()}.part"
     try:
         with open(part, "wb") as file:
@@ -34,10 +35,17 @@ def write_whole(path: Path, write) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
+        if isinstance(error.__context__, (KeyboardInterrupt, Stopped)):  # torch.save hides it: it cannot end its file
+            raise error.__context__ from None
         raise RunError(f"cannot write {path}: {error}") from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(part)
+
+
+def save_whole(path: Path, content) -> None:
+    """torch.save the content at path as `write_whole` does. Raises RunError."""
+    write_whole(path, lambda file: torch.save(content, file))
 
 
 def save_network(folder: Path, net: torch.nn.Module, script: str, config: dict) -> None:
@@ -47,5 +55,4 @@ def save_network(folder: Path, net: torch.nn.Module, script: str, config: dict) 
     `config`, the configuration columns of the run's row. `common.load_network` makes a network of it again. Raises
     RunError where the file cannot be written.
     """
-    content = {"state_dict": net.state_dict(), "config": config}
-    write_whole(Path(folder) / run_name(script, config), lambda file: torch.save(content, file))
+    save_whole(Path(folder) / run_name(script, config), {"state_dict": net.state_dict(), "config": config})

@@ -1,10 +1,15 @@
+import functools
+import importlib
 import shutil
+import sys
+from typing import NamedTuple
 
 import pytest
 import torch
 
 import common
-from lib import mnist
+import ntk_normal
+from lib import command_line, mnist
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +24,9 @@ def digits():
 
 
 @pytest.fixture
-def packed_mnist(tmp_path):
-    """A data folder with MNIST's .gz files alone."""
+def packed_mnist(tmp_path, monkeypatch):
+    """A data folder with MNIST's .gz files alone, and no network to download them from again."""
+    monkeypatch.setattr(mnist.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for path in (mnist.DATA_DIR / "MNIST" / "raw").glob("*.gz"):
@@ -28,15 +34,66 @@ def packed_mnist(tmp_path):
     return tmp_path
 
 
+@pytest.fixture(params=[False, True], ids=["no-bias", "bias"])
+def net(request):
+    """A small network in float64, moved off its initialisation."""
+    net = common.TwoLayerNet(6, 40, seed=3, bias=request.param).double()
+    with torch.no_grad():
+        net.W += 0.3 * torch.randn_like(net.W)
+    return net
+
+
+@pytest.fixture
+def examples():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(50, 6, generator=generator, dtype=torch.float64)
+    return x, torch.randint(2, (50,), generator=generator) * 2.0 - 1
+
+
 @pytest.fixture(scope="session")
 def lazy_net():
-    """A function of (size, width): a network trained on digits 0 and 1 up to the border of its lazy ball, C0 = 10."""
+    """A function of (size, width): a network trained on digits 0 and 1 up to the border of its lazy ball, C0 = 10.
 
+    Tests share the networks, so that one that changes a network changes a copy.
+    """
+
+    @functools.cache
     def train(size, width, bias=False):
         data = common.load_digits(0, 1, size, seed=0)
         net = common.TwoLayerNet(size**2, width, bias=bias)
-        exits = common.train_until_exit(net, data.train_x, data.train_y, [10 / width**0.5], 0.1, 64, 30)
+        radii = [10 / width**0.5]
+        exits = ntk_normal.train_until_exit(net, data.train_x, data.train_y, radii, lr=0.1, bs=64, T=30)
         assert [exit.left_ball for exit in exits] == [True]
         return net, data
 
     return train
+
+
+class Ended(NamedTuple):
+    """How a script ended, as its shell sees it."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def script(monkeypatch, capsys):
+    """A function of a script's name and arguments that runs it to its end, on the CPU, and returns an `Ended`.
+
+    It runs the script in this process: to start one for each run, and import PyTorch there, would take minutes.
+    """
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            command_line.run(importlib.import_module(name.removesuffix(".py")).main, name)
+        except SystemExit as ended:
+            code = ended.code
+        stdout, stderr = capsys.readouterr()
+        return Ended(1, stdout, f"{stderr}{code}\n") if isinstance(code, str) else Ended(code or 0, stdout, stderr)
+
+    return run

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import advtrain
 import common
 
 foolbox = pytest.importorskip("foolbox")
@@ -40,13 +41,14 @@ def with_shrinking_steps(net, x, y, eps, box):
 
 
 @pytest.mark.parametrize(
-    "size, eps, authors, T", [(10, 0.3, False, 20), (10, 0.4, True, 20), (28, 0.1, False, 10), (28, 0.15, True, 10)]
+    ("size", "eps", "authors", "T"),
+    [(10, 0.3, False, 20), (10, 0.4, True, 20), (28, 0.1, False, 10), (28, 0.15, True, 10)],
 )
 def test_robust_accuracy_beside_the_libraries(size, eps, authors, T):
     digits = common.load_digits(0, 1, size, normalize=True, seed=0)
     net = common.TwoLayerNet(size**2, 1000, bias=authors)
     schedule = {"atk_iters": 10, "lr": 0.01, "bs": 32, "T": T, "patience": 20, "box": authors}
-    common.adversarial_training(net, digits.train_x, digits.train_y, 10 / 1000**0.5, eps, **schedule)
+    advtrain.adversarial_training(net, digits.train_x, digits.train_y, 10 / 1000**0.5, eps, **schedule)
     x, y = digits.test_x[::4], digits.test_y[::4]
     labels, (low, high) = (y > 0).long(), (0, 1) if authors else (-2, 3)  # the wide box that no attack gets to
     named = foolbox.PyTorchModel(net.eval(), bounds=(low, high), device="cpu")

@@ -48,12 +48,38 @@ def test_half_unpacked_files_are_unpacked_again(unpacked_mnist):
     assert len(contents(unpacked_mnist)) == 8
 
 
+# Forks processes that all read the digits from one folder.
+READERS = """
+import common, os, sys
+for _ in range(3):
+    if not os.fork():
+        try:
+            os._exit(len(common.load_digits(0, 1, 5, sys.argv[1]).train_y) != 12665)
+        finally:
+            os._exit(1)
+print([os.wait()[1] for _ in range(3)])
+"""
+
+
 @pytest.mark.slow
 def test_processes_unpacking_at_once_all_read_whole_files(packed_mnist):
-    load = "import common, sys; print(len(common.load_digits(0, 1, 5, sys.argv[1]).train_y))"
-    command = [sys.executable, "-c", load, str(packed_mnist)]
-    processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate()[0] for process in processes] == ["12665\n"] * 3
+    command = [sys.executable, "-c", READERS, packed_mnist]
+    ended = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert ended.stdout == "[0, 0, 0]\n"
+
+
+def test_files_that_are_whole_need_no_lock(unpacked_mnist, monkeypatch):
+    before = contents(unpacked_mnist)
+    monkeypatch.setattr(mnist, "FileLock", None)  # a read-only folder can have none
+    with mnist.unpacked(unpacked_mnist) as folder:
+        assert folder == unpacked_mnist
+    assert contents(unpacked_mnist) == before
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="put the four official .gz files there"), mnist.unpacked(tmp_path / "file"):
+        pass
 
 
 @pytest.mark.parametrize("what", ["unpacked", "half unpacked", "packed", "half packed", "packed and unpacked"])

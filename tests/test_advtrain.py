@@ -1,0 +1,105 @@
+"""Adversarial training, step by step against its parts, and the rows of Section 5.2's two scripts."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import advtrain
+import common
+from advtrain import adversarial_training
+from common import LazyBall, TwoLayerNet, loss_gradient, sgd_step
+from lib import RunError
+from lib.results import read_rows
+
+
+def test_the_columns_are_those_of_the_published_files():
+    assert ",".join(advtrain.COLUMNS) == (
+        "num1,num2,size,d,width,C0,V,eps,atk_iters,bias,box,bs,lr,T,patience,seed,epochs,steps,train_loss,"
+        "train_robust_acc,test_acc,robust_test_acc,max_deviation,seconds,device,torch"
+    )
+
+
+def test_the_radius_is_C0_over_the_root_of_the_width(monkeypatch, script):
+    radii = []
+    monkeypatch.setattr(advtrain, "train_and_attack", lambda name, args, C0, V: radii.append((name, C0, V)))
+    for options in ("--width 400 --C0 3", "--width 400"):
+        assert script("advtrain.py", *options.split()).code == 0
+    assert radii == [("advtrain", 3, 3 / 20), ("advtrain", 10, 10 / 20)]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_adversarial_training_projects_after_every_step(bias):
+    data = common.load_digits(0, 1, 5, normalize=True, seed=0)
+    x, y, V = data.train_x[:400], data.train_y[:400], 0.08
+    net, reference = (TwoLayerNet(25, 60, bias=bias) for _ in range(2))
+    run = adversarial_training(net, x, y, V, eps=0.1, atk_iters=5, lr=0.1, bs=32, T=6, patience=20)
+    ball = LazyBall(reference.W0, V)
+    moved = 0
+    for _ in range(6):
+        attacked = reference.weighted_input(x + common.pgd(reference, x, y, 0.1, 5)[0])
+        for batch_x, batch_y in zip(attacked.split(32), y.split(32)):
+            gradient = loss_gradient(reference.W, reference.a, reference.output_bias, batch_x, batch_y)
+            sgd_step(reference.W, gradient, lr=0.1)
+            moved += bool(reference.deviation() > V)
+            ball.project(reference.W)
+    assert 0 < moved < 6 * 13, "the test should see steps that are projected and steps that need not be"
+    assert torch.equal(net.W, reference.W)
+    assert net.deviation().item() <= V
+    delta, robust = common.pgd(reference, x, y, 0.1, 5)
+    assert (run.epochs, run.steps) == (6, 6 * 13)
+    assert run.train_robust_acc == robust.double().mean().item()
+    assert run.train_loss == pytest.approx(F.softplus(-y * reference.f(x + delta)).mean().item())
+
+
+def test_a_loss_that_is_not_finite_ends_training(digits):
+    net, x, y = TwoLayerNet(25, 20), digits.train_x * 1e20, digits.train_y
+    with pytest.raises(RunError, match="diverged"):
+        adversarial_training(net, x, y, V=1e40, eps=0.1, atk_iters=1, lr=1e5, bs=64, T=3, patience=20)
+
+
+@pytest.mark.parametrize(
+    ("robust_out_of_10000", "epochs"),
+    [
+        ([5000] * 9, 3),  # three epochs in a row without a gain are more than two
+        ([5000, 5001, 5002, 5003, 5004, 5005], 3),  # 1e-4 is no gain
+        ([5000, 4000, 3000, 2000, 9000, 9000], 3),  # nor is a fall
+        ([5000, 5000, 5000, 5002, 5002, 5002, 5002, 9000], 6),  # more than 1e-4 is, and starts the count again
+        ([1000, 2000, 3000, 4000, 5000, 6000, 7000], 6),  # T
+    ],
+)
+def test_patience_counts_epochs_in_a_row_without_a_gain(digits, monkeypatch, robust_out_of_10000, epochs):
+    accuracies = iter(robust_out_of_10000)
+
+    def attack(net, x, *_, **__):
+        return torch.zeros_like(x), torch.arange(10000) < next(accuracies)
+
+    monkeypatch.setattr(advtrain, "pgd", attack)
+    x, y = digits.train_x[:10000], digits.train_y[:10000]
+    schedule = {"lr": 0.01, "bs": 10000, "T": 6, "patience": 2}
+    run = adversarial_training(TwoLayerNet(25, 4), x, y, V=1.0, eps=0.1, atk_iters=1, **schedule)
+    assert (run.epochs, run.steps) == (epochs, epochs)
+    assert run.train_robust_acc == robust_out_of_10000[epochs] / 10000
+
+
+@pytest.mark.parametrize(("name", "radius"), [("advtrain.py", ["--C0", "3"]), ("advtraingap.py", ["--gap", "0.6"])])
+def test_every_column_is_what_the_library_says(tmp_path, script, name, radius):
+    options = "--num1 3 --num2 8 --size 6 --width 30 --bs 50 --lr 0.2 --T 3 --patience 2 --eps 0.1 --atk_iters 4"
+    options += " --seed 4 --bias --box --device cpu"
+    assert script(name, *options.split(), *radius, "--out", tmp_path / "rows.csv").code == 0
+    (row,) = read_rows(tmp_path / "rows.csv", advtrain.COLUMNS)
+    V = 3 / 30**0.5 if name == "advtrain.py" else 0.6
+    data = common.load_digits(3, 8, 6, normalize=True, seed=4)
+    net = common.TwoLayerNet(36, 30, seed=4, bias=True)
+    attack = {"eps": 0.1, "atk_iters": 4, "box": True}
+    schedule = {"lr": 0.2, "bs": 50, "T": 3, "patience": 2}
+    run = adversarial_training(net, data.train_x, data.train_y, V, **attack, **schedule)
+    delta, robust = common.pgd(net, data.test_x, data.test_y, **attack)
+    expected = {
+        "num1": 3, "num2": 8, "size": 6, "d": 36, "width": 30, "C0": V * 30**0.5, "V": V, "eps": 0.1, "atk_iters": 4,
+        "bias": 1, "box": 1, "bs": 50, "lr": 0.2, "T": 3, "patience": 2, "seed": 4, "epochs": run.epochs,
+        "steps": run.steps, "train_loss": run.train_loss, "train_robust_acc": run.train_robust_acc,
+        "test_acc": (net.f(data.test_x) * data.test_y > 0).double().mean().item(),
+        "robust_test_acc": robust.double().mean().item(), "max_deviation": net.deviation().item(),
+    }  # fmt: skip
+    assert 0.1 < expected["robust_test_acc"] < expected["test_acc"]
+    assert {column: float(row[column]) for column in expected} == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,153 @@
+"""PGD: the plain way and the two compiled ones, against autograd and each other."""
+
+import functools
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import common
+from common import TwoLayerNet
+from lib import mnist, pgd_kernels
+
+
+def autograd_pgd(net, x, y, eps, atk_iters, box):
+    """PGD as Section 5.2 and the authors' scripts say it; returns every iterate of delta."""
+    iterates = [torch.zeros_like(x)]
+    for _ in range(atk_iters):
+        delta = iterates[-1].clone().requires_grad_()
+        F.softplus(-y * net.f(x + delta)).sum().backward()
+        delta = delta.detach() + 2.5 * eps / atk_iters * F.normalize(delta.grad, dim=1)
+        if box:
+            delta = (x + delta).clamp(0, 1) - x
+        iterates.append(delta * (eps / delta.norm(dim=1, keepdim=True)).clamp(max=1))
+    return iterates
+
+
+WAYS = {"plain": common.plain_pgd, "one product": pgd_kernels.by_one_product, "neurons": pgd_kernels.by_neurons}
+WAYS_AND_BOX = [(way, box) for way in WAYS for box in (False, True) if (way, box) != ("neurons", True)]
+
+
+@pytest.fixture
+def pgd_by(monkeypatch):
+    """A function that has `common.pgd` take one of the ways."""
+
+    def choose(way):
+        if way != "plain":
+            pytest.importorskip("numba")
+
+        def chosen(net, steps, box):
+            W = net.W[:, : net.d].detach()
+            return functools.partial(WAYS[way], **({"K": W @ W.T} if way == "neurons" else {}))
+
+        monkeypatch.setattr(pgd_kernels, "fastest", chosen)
+
+    return choose
+
+
+@pytest.mark.parametrize(("way", "box"), WAYS_AND_BOX)
+def test_pgd_is_autograds(net, examples, pgd_by, way, box):
+    pgd_by(way)
+    x, y = examples
+    y = torch.where(torch.arange(50) < 40, 1, -1) * net.f(x).detach().sign()  # ten are wrong from the start
+    iterates = autograd_pgd(net, x, y, 0.3, 12, box)
+    right = torch.stack([y * net.f(x + delta) > 0 for delta in iterates])
+    delta, robust = common.pgd(net, x, y, 0.3, 12, box)
+    torch.testing.assert_close(delta, iterates[-1])
+    assert torch.equal(robust, right.all(dim=0))
+    assert 5 < robust.sum() < 35, "the attack should turn some examples and leave some"
+    stopped, still_robust = common.pgd(net, x, y, 0.3, 12, box, stop_once_wrong=True)
+    assert torch.equal(still_robust, robust)
+    torch.testing.assert_close(stopped[robust], delta[robust])
+    assert (y * net.f(x + stopped) <= 0)[~robust].all()
+
+
+@pytest.mark.parametrize(("way", "box"), WAYS_AND_BOX)
+def test_pgd_stays_in_the_ball_and_in_the_box(lazy_net, pgd_by, way, box):
+    pgd_by(way)
+    net, data = lazy_net(10, 200)
+    x = F.normalize(data.test_x, dim=1)
+    for eps in (0.05, 0.5):
+        delta, _ = common.pgd(net, x, data.test_y, eps, 10, box)
+        assert delta.norm(dim=1).max() <= eps * (1 + 1e-5)
+        assert not box or (x + delta >= -1e-6).all() and (x + delta <= 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pgd_solves_the_linear_case(digits, pgd_by, way):
+    pgd_by(way)
+    net = TwoLayerNet(25, 100).double()
+    x, y = digits.test_x.double(), digits.test_y.double()
+    f, gradient = net.value_and_input_gradient(x)
+    eps = 1e-3
+    linear = ((x @ net.W.T).abs() > eps * net.W.norm(dim=1)).all(dim=1)
+    assert linear.sum() > 1000
+    delta, _ = common.pgd(net, x, y, eps, 10)
+    worst = y * f - eps * gradient.norm(dim=1)
+    torch.testing.assert_close((y * net.f(x + delta)).detach()[linear], worst[linear])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "width", "eps", "bias"),
+    [(5, 1000, 0.3, False), (5, 100, 0.3, True), (14, 300, 0.15, False), (28, 1000, 0.05, False), (14, 100, 0.1, True)],
+)
+def test_all_ways_decide_alike(lazy_net, pgd_by, size, width, eps, bias):
+    net, data = lazy_net(size, width, bias)
+    every = slice(None, None, 2 if size == 28 else 1)  # all of them would take as long as all other tests here
+    x, y = F.normalize(data.test_x, dim=1)[every], data.test_y[every]
+    for ways, box in ((WAYS, False), (["plain", "one product"], True)):
+        results = []
+        for way in ways:
+            pgd_by(way)
+            delta, robust = common.pgd(net, x, y, eps, 40, box)
+            _, still_robust = common.pgd(net, x, y, eps, 40, box, stop_once_wrong=True)
+            assert torch.equal(still_robust, robust)
+            results.append((robust, (y * net.f(x + delta)).detach()))
+        robust, margin = results[0]
+        assert 0.02 < robust.double().mean() < 0.98, "the attack should turn some examples and leave some"
+        for other_robust, other_margin in results[1:]:
+            # An input of a neuron that is 0 but for rounding may turn it a step earlier or later. The iterates part
+            # there, which can show in the decision only where the margin is as small.
+            assert (robust != other_robust).double().mean() <= 1e-3
+            assert margin.mean().item() == pytest.approx(other_margin.mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_no_neuron_is_active_there_is_no_gradient_to_follow(pgd_by, way):
+    net = TwoLayerNet(4, 12)
+    with torch.no_grad():
+        net.W.abs_()
+    x = torch.tensor([[0.0] * 4, [-1.0] * 4, [0.5] * 4])
+    pgd_by(way)
+    delta, robust = common.pgd(net, x, torch.ones(3), 2.0, 3)
+    assert delta[:2].abs().max() == 0 and not robust[:2].any() and delta[2].norm() > 0
+
+
+def test_the_way_depends_on_the_box_the_width_the_steps_the_device_and_numba(monkeypatch):
+    pytest.importorskip("numba")
+
+    def way(d, width, steps, box):
+        return pgd_kernels.fastest(TwoLayerNet(d, width), steps=steps, box=box)
+
+    assert way(25, 1000, 10**6, False).func is way(25, 1000, 1000, False).func is pgd_kernels.by_neurons
+    assert way(25, 1000, 10**6, True) is pgd_kernels.by_one_product
+    assert way(25, 1001, 10**6, False) is way(25, 1000, 999, False) is pgd_kernels.by_one_product
+    assert way(784, 8193, 10**6, False) is pgd_kernels.by_one_product
+    assert pgd_kernels.fastest(TwoLayerNet(25, 1000).to("meta"), steps=10**6, box=False) is None
+    monkeypatch.setattr(pgd_kernels, "compiled", lambda _: None)
+    assert way(25, 1000, 10**6, False) is way(25, 1000, 10**6, True) is None
+
+
+@pytest.mark.slow
+def test_the_package_works_without_numba():
+    attack = (
+        "import sys; sys.modules['numba'] = None\n"
+        "import common, torch\n"
+        "net, x = common.TwoLayerNet(4, 30), torch.rand(50, 4)\n"
+        "print(common.pgd(net, x, torch.ones(50), 0.1, 5)[0].norm(dim=1).max().item() <= 0.1 * (1 + 1e-5))\n"
+    )
+    command = [sys.executable, "-c", attack]
+    assert subprocess.run(command, cwd=mnist.DATA_DIR.parent, capture_output=True, text=True).stdout == "True\n"
