@@ -108,10 +108,12 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path, scri
 # Runs a script to its end, then forks run after run of it and kills each after a random time. The digits are read once,
 # for the kills to fall into the training.
 KILLER = """
-import functools, importlib, os, random, signal, sys, time
-import torch, common
+import functools, importlib, os, random, signal, sys, threading, time
+import torch, tqdm, common
 from lib import command_line
 torch.set_num_threads(1)
+# Processes that are forked share tqdm's own lock, and one that is killed may leave it locked.
+tqdm.tqdm.set_lock(threading.RLock())
 common.load_digits = functools.cache(common.load_digits)
 undisturbed, killed, *command = sys.argv[1:]
 main = importlib.import_module(command[0].removesuffix(".py")).main
