@@ -1,8 +1,12 @@
 import functools
 import importlib
+import os
 import shutil
 import sys
 from typing import NamedTuple
+
+# Networks as small as here gain nothing from threads, which other processes beside would make wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

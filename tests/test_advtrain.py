@@ -71,9 +71,9 @@ def test_patience_counts_epochs_in_a_row_without_a_gain(digits, monkeypatch, rob
     accuracies = iter(robust_out_of_10000)
 
     def attack(net, x, *_, **__):
-        return torch.zeros_like(x), torch.arange(10000) < next(accuracies)
+        yield torch.zeros_like(x), torch.arange(10000) < next(accuracies)
 
-    monkeypatch.setattr(advtrain, "pgd", attack)
+    monkeypatch.setattr(advtrain, "pgd_in_chunks", attack)
     x, y = digits.train_x[:10000], digits.train_y[:10000]
     schedule = {"lr": 0.01, "bs": 10000, "T": 6, "patience": 2}
     run = adversarial_training(TwoLayerNet(25, 4), x, y, V=1.0, eps=0.1, atk_iters=1, **schedule)

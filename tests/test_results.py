@@ -117,7 +117,7 @@ def test_a_file_that_lacks_a_later_column_is_read_and_brought_up_to_date_with_th
 def test_a_row_on_its_way_into_the_file_is_waited_for(tmp_path):
     path, columns = tmp_path / "rows.csv", ["seed", "value"]
     append_row(path, columns, {"seed": 0, "value": 1})
-    lock = FileLock(f"{path}.lock")
+    lock = FileLock(f"{path}.lock", thread_local=False)
     lock.acquire()
     with open(path, "a") as file:
         file.write("1,")
