@@ -83,7 +83,7 @@ def test_training_holds_no_gradient_of_the_size_of_W():
         "def peak(): return 1024 * int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])\n"
         "x, y, before = torch.rand(256, 784), torch.ones(256), peak()\n"
         "net = common.TwoLayerNet(784, 100000)\n"
-        "(exited,) = ntk_normal.train_until_exit(net, x, y, [5 / 100000**0.5], 0.1, 64, 9)\n"
+        "(exited,) = ntk_normal.train_until_exit(net, x, y, [2 / 100000**0.5], 0.1, 64, 9)\n"
         "print(exited.left_ball, (peak() - before) / net.W.nbytes)\n"
     )
     command = [sys.executable, "-c", train]
