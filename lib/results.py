@@ -154,6 +154,8 @@ def _locked(path):
         new = not os.path.exists(path)
         # FileLock alone would wait until its timeout where nothing can be written.
         open(path, "a").close()
+        if not os.path.isfile(path):
+            raise OSError("it is no ordinary file")
         with FileLock(f"{path}.lock", timeout=60):
             try:
                 yield
