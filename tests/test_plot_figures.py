@@ -123,6 +123,15 @@ def test_figures_that_there_are_not_are_an_error(draw, capsys, arguments):
     assert ended.value.code == 2 and "error" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_files_with_names_that_are_not_read_are_named(tmp_path, draw):
+    for name in ("mine.csv", "ntk-normal.csv", "notes.txt"):
+        (tmp_path / name).write_text("anything")
+    with pytest.raises(
+        RunError, match=r"has no rows for figure 2 3 4; it reads .* and left out mine.csv, ntk-normal.csv$"
+    ):
+        draw()
+
+
 def test_nothing_to_draw_or_nowhere_to_draw_to_is_an_error(tmp_path, draw):
     with pytest.raises(RunError, match="has no rows for figure 3"):
         draw("--figure", 3)
