@@ -92,22 +92,22 @@ def test_lines_may_go_to_head():
         assert process.stderr.read() == ""
 
 
-def task_of_a_job_array(tmp_path, task, **more):
+def task_of_a_job_array(tmp_path, task, skip="0", **more):
     """The process of sweeps/slurm.sbatch as the task of grid.py, with a scontrol that writes its arguments to a file."""
     scontrol = tmp_path / "scontrol"
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\n')
     scontrol.chmod(0o755)
     command = ["bash", SWEEPS / "slurm.sbatch", tmp_path / "grid.py"]
     path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": task, "PATH": path}
+    environment = os.environ | {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": task, "SKIP": skip, "PATH": path}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env=environment, **pipes, **more)
 
 
 def test_each_task_of_a_job_array_runs_its_line(tmp_path):
     (tmp_path / "grid.py").write_text("print('echo one')\nprint('echo two')\n")
-    for task, said, code in (("1", "one", 0), ("2", "two", 0), ("3", "", 1)):
-        process = task_of_a_job_array(tmp_path, task)
+    for task, skip, said, code in (("1", "0", "one", 0), ("2", "0", "two", 0), ("1", "1", "two", 0), ("2", "1", "", 1)):
+        process = task_of_a_job_array(tmp_path, task, skip)
         assert process.communicate()[0].splitlines()[1:] == ([said] if said else []) and process.returncode == code
     assert not (tmp_path / "said").exists()
 
