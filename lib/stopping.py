@@ -29,15 +29,18 @@ def asked() -> int | None:
 
 
 def defer(yes: bool) -> None:
-    """From now on signals are, or are not, left to whoever asks for them; a second one ends the process at once."""
+    """From now on signals are, or are not, left to whoever asks for them; but a second Ctrl-C ends the process at once.
+
+    Other signals may well come twice: a closed terminal's from the system and from the shell, Slurm's SIGTERM from
+    itself and from the batch script.
+    """
     _State.deferring, _State.asked = yes, None
 
 
 def _handle(signum, _):
-    if _State.deferring and _State.asked is None:
-        _State.asked = signum
-    else:
+    if not _State.deferring or (_State.asked is not None and signum == signal.SIGINT):
         raise Stopped(signum)
+    _State.asked = _State.asked or signum
 
 
 @contextlib.contextmanager

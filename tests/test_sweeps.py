@@ -3,6 +3,7 @@
 import importlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,11 +92,59 @@ def test_lines_may_go_to_head():
         assert process.stderr.read() == ""
 
 
+def task_of_a_job_array(tmp_path, task, skip="0", **more):
+    """The process of sweeps/slurm.sbatch as the task of grid.py, with a scontrol that writes its arguments to a file."""
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\n')
+    scontrol.chmod(0o755)
+    command = ["bash", SWEEPS / "slurm.sbatch", tmp_path / "grid.py"]
+    path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": task, "SKIP": skip, "PATH": path}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, **pipes, **more)
+
+
 def test_each_task_of_a_job_array_runs_its_line(tmp_path):
     (tmp_path / "grid.py").write_text("print('echo one')\nprint('echo two')\n")
-    for task, said, code in (("1", "one", 0), ("2", "two", 0), ("3", "", 1)):
-        command = ["bash", SWEEPS / "slurm.sbatch", tmp_path / "grid.py"]
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        environment = os.environ | {"SLURM_ARRAY_TASK_ID": task, "PATH": path}
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert ended.returncode == code and ended.stdout.splitlines()[1:] == ([said] if said else [])
+    for task, skip, said, code in (("1", "0", "one", 0), ("2", "0", "two", 0), ("1", "1", "two", 0), ("2", "1", "", 1)):
+        process = task_of_a_job_array(tmp_path, task, skip)
+        assert process.communicate()[0].splitlines()[1:] == ([said] if said else []) and process.returncode == code
+    assert not (tmp_path / "said").exists()
+
+
+# A run that SIGTERM asks to end takes a while to save its state.
+RUN = """
+import signal, sys, time
+
+def save(signum, _):
+    signal.signal(signum, signal.SIG_IGN)
+    time.sleep(0.5)
+    print("saved", flush=True)
+    sys.exit(int(sys.argv[1]))
+
+signal.signal(signal.SIGTERM, save)
+print("starts", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("signum", "everyone", "ends", "requeued"),
+    [
+        (signal.SIGUSR1, False, 143, True),  # the time limit is near
+        (signal.SIGUSR1, False, 0, False),  # and the run ended in time
+        (signal.SIGUSR1, False, 1, False),
+        (signal.SIGTERM, False, 143, False),  # scancel, or preemption, after which Slurm itself requeues
+        (signal.SIGTERM, True, 143, False),  # which the run hears, too, where Slurm tracks processes otherwise
+    ],
+)
+def test_a_task_goes_back_into_the_queue_only_near_its_time_limit(tmp_path, signum, everyone, ends, requeued):
+    (tmp_path / "run.py").write_text(RUN)
+    (tmp_path / "grid.py").write_text(f"print('python {tmp_path}/run.py {ends}')\n")
+    process = task_of_a_job_array(tmp_path, "1", start_new_session=True)
+    assert process.stdout.readline().startswith("python ") and process.stdout.readline() == "starts\n"
+    (os.killpg if everyone else os.kill)(process.pid, signum)
+    output, errors = process.communicate(timeout=30)
+    assert (output, errors, process.returncode) == ("saved\n", "", ends)
+    said = tmp_path / "said"
+    assert (said.read_text() if said.exists() else "") == ("requeue 7_1\n" if requeued else "")
