@@ -6,7 +6,6 @@ needs none: it follows W x itself, which a step changes by a multiple of W times
 held against plain PGD by the tests.
 """
 
-import contextlib
 import functools
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -25,39 +24,66 @@ def fastest(net, steps: int, box: bool):
     if net.W.device.type != "cpu" or compiled(_follow_neurons) is None:
         return None
     if box or net.width > min(40 * net.d, 8192, steps):
-        return by_one_product
+        return by_prediction
     W = net.W[:, : net.d]
     return functools.partial(by_neurons, K=W @ W.T)
 
 
-def by_one_product(net, x, y, eps, atk_iters, box, stop_once_wrong):
-    """PGD with one product a step; the gradient follows the few neurons that turn."""
-    W, y, delta, inputs = net.W.detach(), y.to(x.dtype), torch.zeros_like(x), net.weighted_input(x).clone()
-    z = inputs @ W.T
-    active, robust = z > 0, torch.ones_like(y, dtype=torch.bool)
-    gradient = (active * net.a) @ W
-    examples = z, active, gradient, inputs, x, delta, y, robust
-    shared = W, net.a, net.output_bias, eps, box, stop_once_wrong
-    with _threads(_step_in_the_ball, examples, *shared) as step_in_the_ball:
-        for iteration in range(atk_iters + 1):
-            torch.mm(inputs, W.T, out=z)
-            step_in_the_ball(2.5 * eps / atk_iters if iteration < atk_iters else 0.0)
-            if stop_once_wrong and not robust.any():
-                break
-    return delta, robust
+def by_prediction(net, x, y, eps, atk_iters, box, stop_once_wrong):
+    """PGD in which products W x predict those to come: a product for several steps, and a row of W for neurons in doubt."""
+    W, a, output_bias = net.W.detach(), net.a, net.output_bias
+    lengths = torch.linalg.vector_norm(W[:, : net.d], dim=1)
+    shared = W, lengths, a, output_bias, eps, box, stop_once_wrong, 2.5 * eps / atk_iters, atk_iters
+
+    def attack(x, y):
+        inputs, delta, robust = net.weighted_input(x).clone(), torch.zeros_like(x), torch.ones_like(y, dtype=torch.bool)
+        at_x = inputs @ W.T
+        active = (at_x > 0).to(x.dtype)
+        gradient, sides = (active * a) @ W, 2 * active - 1
+        steps, past_delta, past_z = torch.zeros(len(y), dtype=torch.int64), torch.zeros_like(x), torch.zeros_like(at_x)
+        examples = at_x, past_z, past_delta, sides, gradient, inputs, x, delta, y, robust, steps
+        going, z = torch.arange(len(y)), at_x
+        while len(going):
+            run(_advance, going, z, *examples, *shared, torch.finfo(x.dtype).eps)
+            going = (steps <= atk_iters).nonzero().squeeze(1)
+            z = inputs[going] @ W.T
+        return delta, robust
+
+    return in_threads(attack, x, y.to(x.dtype))
 
 
 def by_neurons(net, x, y, eps, atk_iters, box, stop_once_wrong, K):
     """PGD without a product a step, for l2 balls without a box; K (m, m) is W W.T without the bias."""
-    W, y = net.W[:, : net.d], y.to(x.dtype)
-    z = net.weighted_input(x) @ net.W.T
-    h = ((z > 0) * net.a) @ W @ W.T
-    robust = torch.empty_like(y, dtype=torch.bool)
-    step = 2.5 * eps / atk_iters
-    shared = K, net.a, net.output_bias, eps, step, atk_iters, stop_once_wrong
-    with _threads(_follow_neurons, (z, h, y, robust), *shared) as follow_neurons:
-        follow_neurons()
-    return z @ W, robust
+    W, a, output_bias = net.W[:, : net.d].detach(), net.a, net.output_bias
+
+    def attack(x, y):
+        z = net.weighted_input(x) @ net.W.detach().T
+        h = ((z > 0) * a) @ W @ W.T
+        robust = torch.empty_like(y, dtype=torch.bool)
+        run(_follow_neurons, z, h, y, robust, K, a, output_bias, eps, 2.5 * eps / atk_iters, atk_iters, stop_once_wrong)
+        return z @ W, robust
+
+    return in_threads(attack, x, y.to(x.dtype))
+
+
+def in_threads(attack, x, y):
+    """What attack(x, y) returns, (delta, robust), with the examples split between threads that multiply by themselves.
+
+    After a product of its own, PyTorch's threads keep waiting busily for the next, and would be in the way.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return attack(x, y)
+    rows = -(-len(y) // threads)
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        parts = list(pool.map(attack, x.split(rows), y.split(rows)))
+    torch.set_num_threads(threads)
+    return tuple(torch.cat(column) for column in zip(*parts))
+
+
+def run(function, *arguments):
+    """Call the compiled function, with arrays for tensors."""
+    compiled(function)(*(argument.numpy() if isinstance(argument, torch.Tensor) else argument for argument in arguments))
 
 
 @functools.cache
@@ -68,67 +94,138 @@ def compiled(function):
     except ImportError:
         return None
     # Sums in another order are faster, but _follow_neurons needs its two looks at a neuron to agree to the bit.
-    options = {"nogil": True, "fastmath": {"reassoc", "contract"} if function is _step_in_the_ball else False}
+    options = {"nogil": True, "fastmath": {"reassoc", "contract"} if function is _advance else False}
     try:
         return njit(function, cache=True, **options)
     except RuntimeError:  # no folder to keep the compiled code in
         return njit(function, **options)
 
 
-@contextlib.contextmanager
-def _threads(function, examples, *shared):
-    """The compiled function of the tensors, in threads: those of the examples are split between them, as views."""
-    shared = [argument.numpy() if isinstance(argument, torch.Tensor) else argument for argument in shared]
-    threads = torch.get_num_threads()
-    rows = -(-len(examples[0]) // (4 * threads))
-    parts = [[part.numpy() for part in parts] for parts in zip(*(tensor.split(rows) for tensor in examples))]
-    with ThreadPoolExecutor(threads) as pool:
-        yield lambda *more: list(pool.map(lambda part: compiled(function)(*part, *shared, *more), parts))
+def _advance(
+    going, z, at_x, past_z, past_delta, sides, gradient, inputs, x, delta, y, robust, steps,
+    W, lengths, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, rounding,
+):  # fmt: skip
+    """As many PGD steps of each example as are cheap without a product, from z = W inputs; all but shared is updated.
 
+    Two products, W delta and that of an earlier delta, predict W delta for the deltas to come: as that of the nearest
+    vector in the plane of the two. What is left of delta, of length `off`, moves neuron s by lengths[s] * off at most.
+    A neuron whose prediction is further from 0 has a certain sign; the few others take their row of W.
 
-def _step_in_the_ball(
-    z, active, gradient, inputs, x, delta, y, robust, W, a, output_bias, eps, box, stop_once_wrong, step
-):
-    """One PGD step, example by example: from z = W inputs to the next delta and inputs, all updated in place.
-
-    gradient (n, d or d + 1), here that of sqrt(m) f, changes by a row of W for each neuron that turned since the
-    last step.
+    going (k,): which examples. z (k, m): their products. The others have a row for each of the n examples: at_x (n, m)
+    is W x, past_z and past_delta are W delta and delta at the last product, sides (n, m) is 1 for neurons that are on
+    and -1 for others, gradient (n, d or d + 1) that of sqrt(m) f, and steps (n,) counts the steps taken, atk_iters + 1 when all is done.
     """
-    n, m = z.shape
-    d = x.shape[1]
-    turned = np.zeros(-(-m // 8) * 8, np.uint8)
-    groups = turned.view(np.uint64)  # eight neurons at a look
-    for i in range(n):
-        zi, on, g, moving, start, moved = z[i], active[i], gradient[i], inputs[i], x[i], delta[i]
+    m, d = z.shape[1], x.shape[1]
+    number = z.dtype.type
+    flags = np.zeros(-(-m // 8) * 8, np.uint8)
+    groups = flags.view(np.uint64)  # eight neurons at a look
+    found = np.empty(m, np.int64)
+    along, across = np.empty_like(x[0]), np.empty_like(x[0])
+    z_along, z_across = np.empty_like(z[0]), np.empty_like(z[0])
+    for j in range(len(going)):
+        i = going[j]
+        base, side, g, moving, start, moved = at_x[i], sides[i], gradient[i], inputs[i], x[i], delta[i]
+        z_then, delta_then = past_z[i], past_delta[i]
+
+        # The product tells all signs.
         for s in range(m):
-            turned[s] = (zi[s] > 0) != on[s]
+            flags[s] = z[j, s] * side[s] <= 0
         for group in range(len(groups)):
             if groups[group]:
                 for s in range(8 * group, min(8 * group + 8, m)):
-                    if turned[s]:
-                        on[s] = not on[s]
-                        sign = a[s] if on[s] else -a[s]
-                        w = W[s]
-                        for k in range(len(w)):
-                            g[k] += sign * w[k]
-        f, squares = output_bias.item(), 0.0
-        for k in range(len(g)):
-            f += g[k] * moving[k]
+                    if flags[s] and (z[j, s] > 0) != (side[s] > 0):
+                        side[s] = -side[s]
+                        sign = a[s] * side[s]
+                        for k in range(len(g)):
+                            g[k] += sign * W[s, k]
+
+        # The plane of this delta and the last one: orthonormal vectors, and what W makes of them.
+        squares, dot = number(0), number(0)
         for k in range(d):
-            squares += g[k] * g[k]
-        robust[i] &= y[i] * f > 0
-        if step == 0 or squares == 0 or (stop_once_wrong and not robust[i]):
-            continue
-        length, squares = step * y[i] / math.sqrt(squares), 0.0
-        for k in range(d):
-            moved[k] -= length * g[k]
-            if box:
-                moved[k] = min(max(start[k] + moved[k], 0), 1) - start[k]
             squares += moved[k] * moved[k]
-        shrink = eps / math.sqrt(squares) if squares > eps * eps else 1.0
-        for k in range(d):
-            moved[k] *= shrink
-            moving[k] = start[k] + moved[k]
+            dot += moved[k] * delta_then[k]
+        size = math.sqrt(squares)
+        height, known = 0.0, squares > 0
+        if known:
+            scale, dot = number(1 / size), number(dot / size)
+            squares = number(0)
+            for k in range(d):
+                along[k] = scale * moved[k]
+                across[k] = delta_then[k] - dot * along[k]
+                squares += across[k] * across[k]
+            height = math.sqrt(squares)
+            plane = height > 1e-3 * size
+            lift = number(1 / height if plane else 0.0)
+            for k in range(d):
+                across[k] *= lift
+                delta_then[k] = moved[k]
+            for s in range(m):
+                z_delta = z[j, s] - base[s]
+                z_along[s] = scale * z_delta
+                z_across[s] = lift * (z_then[s] - dot * z_along[s])
+                z_then[s] = z_delta
+
+        rows = 0
+        while True:
+            f, squares = output_bias.item(), number(0)
+            dot = number(0)
+            for k in range(len(g)):
+                dot += g[k] * moving[k]
+            for k in range(d):
+                squares += g[k] * g[k]
+            robust[i] &= y[i] * (f + dot) > 0
+            if steps[i] == atk_iters or (stop_once_wrong and not robust[i]):
+                steps[i] = atk_iters + 1
+                break
+            steps[i] += 1
+            length = number(step * y[i] / math.sqrt(squares) if squares > 0 else 0.0)
+            squares = number(0)
+            for k in range(d):
+                pixel = moved[k] - length * g[k]
+                if box:
+                    pixel = min(max(start[k] + pixel, number(0)), number(1)) - start[k]
+                moved[k] = pixel
+                squares += pixel * pixel
+            shrink = number(eps / math.sqrt(squares) if squares > eps * eps else 1.0)
+            first, second = number(0), number(0)
+            for k in range(d):
+                moved[k] *= shrink
+                moving[k] = start[k] + moved[k]
+                first += along[k] * moved[k]
+                second += across[k] * moved[k]
+            if not known:
+                break
+
+            squares = number(0)
+            for k in range(d):
+                rest = moved[k] - first * along[k] - second * across[k]
+                squares += rest * rest
+            # The products are rounded, which a small height between the two deltas makes larger.
+            noise = 4 * rounding * (1 + (abs(second) / height if height > 1e-3 * size else 0.0))
+            off = number(math.sqrt(squares) + noise)
+            for s in range(m):
+                predicted = base[s] + first * z_along[s] + second * z_across[s]
+                flags[s] = predicted * side[s] <= off * lengths[s]
+            count = 0
+            for group in range(len(groups)):
+                if groups[group]:
+                    for s in range(8 * group, min(8 * group + 8, m)):
+                        if flags[s]:
+                            found[count] = s
+                            count += 1
+            rows += count
+            if 4 * rows > m:  # by now a product would have cost as much
+                break
+            for place in range(count):
+                s = found[place]
+                exact = number(0)
+                for k in range(len(g)):
+                    exact += W[s, k] * moving[k]
+                if (exact > 0) != (side[s] > 0):
+                    side[s] = -side[s]
+                    sign = a[s] * side[s]
+                    for k in range(len(g)):
+                        g[k] += sign * W[s, k]
 
 
 def _follow_neurons(z, h, y, robust, K, a, output_bias, eps, step, atk_iters, stop_once_wrong):

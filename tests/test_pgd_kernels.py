@@ -26,7 +26,7 @@ def autograd_pgd(net, x, y, eps, atk_iters, box):
     return iterates
 
 
-WAYS = {"plain": common.plain_pgd, "one product": pgd_kernels.by_one_product, "neurons": pgd_kernels.by_neurons}
+WAYS = {"plain": common.plain_pgd, "prediction": pgd_kernels.by_prediction, "neurons": pgd_kernels.by_neurons}
 WAYS_AND_BOX = [(way, box) for way in WAYS for box in (False, True) if (way, box) != ("neurons", True)]
 
 
@@ -98,7 +98,7 @@ def test_all_ways_decide_alike(lazy_net, pgd_by, size, width, eps, bias):
     net, data = lazy_net(size, width, bias)
     every = slice(None, None, 2 if size == 28 else 1)  # all of them would take as long as all other tests here
     x, y = F.normalize(data.test_x, dim=1)[every], data.test_y[every]
-    for ways, box in ((WAYS, False), (["plain", "one product"], True)):
+    for ways, box in ((WAYS, False), (["plain", "prediction"], True)):
         results = []
         for way in ways:
             pgd_by(way)
@@ -133,12 +133,58 @@ def test_the_way_depends_on_the_box_the_width_the_steps_the_device_and_numba(mon
         return pgd_kernels.fastest(TwoLayerNet(d, width), steps=steps, box=box)
 
     assert way(25, 1000, 10**6, False).func is way(25, 1000, 1000, False).func is pgd_kernels.by_neurons
-    assert way(25, 1000, 10**6, True) is pgd_kernels.by_one_product
-    assert way(25, 1001, 10**6, False) is way(25, 1000, 999, False) is pgd_kernels.by_one_product
-    assert way(784, 8193, 10**6, False) is pgd_kernels.by_one_product
+    assert way(25, 1000, 10**6, True) is pgd_kernels.by_prediction
+    assert way(25, 1001, 10**6, False) is way(25, 1000, 999, False) is pgd_kernels.by_prediction
+    assert way(784, 8193, 10**6, False) is pgd_kernels.by_prediction
     assert pgd_kernels.fastest(TwoLayerNet(25, 1000).to("meta"), steps=10**6, box=False) is None
     monkeypatch.setattr(pgd_kernels, "compiled", lambda _: None)
     assert way(25, 1000, 10**6, False) is way(25, 1000, 10**6, True) is None
+
+
+def made_for_doubt(name):
+    """Weights with which predictions are as wrong as they can be, or neurons as often at 0."""
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(300, 40, generator=generator)
+    if name == "all rows alike":  # what is off moves all neurons at once
+        W = W[:1] + 0.01 * W
+    elif name == "two dimensions":
+        W = torch.randn(300, 2, generator=generator) @ torch.randn(2, 40, generator=generator)
+    elif name == "long and short rows":
+        W *= torch.logspace(-3, 2, 300)[torch.randperm(300, generator=generator), None]
+    elif name == "few bits":  # many products of exactly 0
+        W = (2 * W).round()
+    return W
+
+
+@pytest.mark.parametrize("box", [False, True])
+@pytest.mark.parametrize("name", ["all rows alike", "two dimensions", "long and short rows", "few bits"])
+def test_predictions_are_never_trusted_too_far(name, box):
+    pytest.importorskip("numba")
+    net = TwoLayerNet(40, 300, seed=1, bias=True).double()
+    with torch.no_grad():
+        net.W[:, :40] = made_for_doubt(name)
+    x = torch.rand(200, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64).round(decimals=1)
+    y = net.f(x).detach().sign()
+    eps = 1.5 * ((y * net.f(x)).detach() / net.value_and_input_gradient(x)[1].norm(dim=1)).median().item()
+    for atk_iters in (8, 60):
+        delta, robust = common.plain_pgd(net, x, y, eps, atk_iters, box)
+        found, still_robust = pgd_kernels.by_prediction(net, x, y, eps, atk_iters, box, False)
+        assert torch.equal(still_robust, robust)
+        assert 10 < robust.sum() < 190
+        torch.testing.assert_close(found, delta, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("way", ["prediction", "neurons"])
+def test_threads_share_the_examples(lazy_net, pgd_by, way):
+    pgd_by(way)
+    net, data = lazy_net(10, 200)
+    x, before = F.normalize(data.test_x, dim=1)[:501], torch.get_num_threads()
+    results = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        results.append(common.pgd(net, x, data.test_y[:501], 0.1, 10))
+    torch.set_num_threads(before)
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
