@@ -138,16 +138,19 @@ def adversarial_training(
     patience: int,
     box: bool = False,
     checkpoint: Checkpoint | None = None,
+    attack=pgd_in_chunks,
 ) -> AdversarialRun:
     """Projected adversarial training in the lazy ball B_{2,inf}(W0, V) (Section 5.2); net is trained in place.
 
-    Every epoch attacks the whole training set x (n, d), y (n,) with `pgd`, then takes one pass of SGD over the
+    Every epoch attacks the whole training set x (n, d), y (n,) with PGD, then takes one pass of SGD over the
     last iterates in batches of bs, in the order of x, projecting W onto the ball after each step. It ends after T
     epochs, or once more than `patience` epochs in a row raised the robust training accuracy by 1e-4 or less. With
-    a `Checkpoint` it saves its state before an epoch now and then, and goes on from the one it finds.
+    a `Checkpoint` it saves its state now and then, and goes on from the one it finds. Another attack is a function
+    like `common.pgd_in_chunks`.
 
     Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite.
     """
+    # SGD trains this W; net gets it when the network as a whole is attacked.
     W, ball = net.W.detach().clone(), LazyBall(net.W0, V)
     saved = checkpoint.restore(W) if checkpoint else {}
     first, clock = saved.get("epoch", 0), Clock(saved.get("seconds", 0.0))
@@ -167,15 +170,16 @@ def adversarial_training(
             checkpoint.save(W, epoch=epoch, **history, **so_far)
 
     name = checkpoint.title if checkpoint else None
+    # After T epochs of training the attack comes once more, for the measures of the final network.
     with Progress(name, range(first, T + 1), total=T, unit="epoch") as progress:
         for epoch in progress:
             net.W.copy_(W)
-            for part_delta, part_robust in pgd_in_chunks(net, x, y, eps, atk_iters, box, start=attacked):
+            for part_delta, part_robust in attack(net, x, y, eps, atk_iters, box, start=attacked):
                 part = slice(attacked, attacked + len(part_delta))
                 delta[part], robust[part], attacked = part_delta, part_robust, part.stop
                 save_if_due()
-            accuracy = robust.double().mean().item()
-            stalled_now = stalled + 1 if accuracy - before <= 1e-4 else 0
+            now = robust.double().mean().item()
+            stalled_now = stalled + 1 if now - before <= 1e-4 else 0
             if epoch == T or stalled_now > patience:
                 break
             inputs = net.weighted_input(x + delta)
@@ -186,15 +190,15 @@ def adversarial_training(
                 gradient = loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
                 sgd_step(W, gradient, lr)
                 reach.add(gradient.slope, batch_lengths)
-                if reach.may_exceed(V):
+                if reach.may_exceed(V):  # else W is in the ball, and projecting would change nothing
                     ball.project(W)
                 batch += 1
                 save_if_due()
             reach.look(W)
-            before, stalled, attacked, batch = accuracy, stalled_now, 0, 0
+            before, stalled, attacked, batch = now, stalled_now, 0, 0
             progress.tell("robust {:.3f}, deviation {:.2f} V", before, reach.bound / V)
     seconds, steps = clock.seconds(), epoch * len(y.split(bs))
-    return AdversarialRun(epoch, steps, seconds, mean_loss(net, x + delta, y), accuracy)
+    return AdversarialRun(epoch, steps, seconds, mean_loss(net, x + delta, y), now)
 
 
 def summary(row: dict) -> str:

@@ -1,7 +1,7 @@
 """python advtraingap.py --T 1000 --size 28 --width 1000 --lr 0.01 --eps 0.2 --gap 0.1 --seed 0
 
 Section 5.2, Figure 4 right: adversarial training by PGD, each SGD step projected onto the ball of radius V = gap,
-then the robust test accuracy of the final network. Appends one row to a CSV. But for V it is advtrain.py.
+then the robust test accuracy of the final network. Appends one row to a CSV. Otherwise it is advtrain.py.
 """
 
 import math

@@ -166,8 +166,8 @@ class LossGradient(NamedTuple):
     """The gradient in W of the mean logistic loss of n examples, as the product hidden @ (slope[:, None] * x) / n.
 
     hidden (m, n): a_s where neuron s is active at x_i, else 0.  slope (n,): the loss's derivative in f, times
-    m^(-1/2); it lies between 0 and -y m^(-1/2).  x (n, d or d + 1): what W's columns multiply. The product itself would
-    be a second tensor of W's size, and is never formed.
+    m^(-1/2); it lies between 0 and -y m^(-1/2).  x (n, d or d + 1): what W's columns multiply. SGD adds the product to W
+    without storing it, which saves a second tensor of W's size.
     """
 
     hidden: torch.Tensor
@@ -359,7 +359,7 @@ def _past_a_flip(p, q, a, output_bias, f, grad_norm):
 
 
 def plain_pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
-    """`pgd` in so many words, with two matrix products a step."""
+    """The reference implementation of `pgd`, with two matrix products a step."""
     delta = torch.zeros_like(x)
     f, gradient = net.value_and_input_gradient(x)
     robust = y * f > 0
@@ -400,7 +400,7 @@ def pgd(
 
 @torch.no_grad()
 def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, start=0):
-    """What `pgd` returns, chunk by chunk; start is the first example, where a chunk of an earlier call ended."""
+    """What `pgd` returns, as (delta, robust) for one chunk of examples after the other, from the example start on."""
     way = pgd_kernels.fastest(net, steps=len(y) * atk_iters, box=box) or plain_pgd
     for part in in_chunks(net.width, x[start:].detach(), y[start:]):
         yield way(net, *part, eps, atk_iters, box, stop_once_wrong)
@@ -410,4 +410,5 @@ def robust_accuracy(
     net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, atk_iters: int, box: bool = False
 ) -> float:
     """The share of the n examples that `pgd` leaves rightly classified at every iterate."""
-    return pgd(net, x, y, eps, atk_iters, box, stop_once_wrong=True)[1].double().mean().item()
+    _, robust = pgd(net, x, y, eps, atk_iters, box, stop_once_wrong=True)
+    return robust.double().mean().item()

@@ -503,7 +503,7 @@ as one for each width. The table says how many of them hold:
 
 *Paper's formulas* are runs of the network and the attack as the paper writes them. *Authors' bias and box* are runs
 with a trained bias (`--bias`) and, in Section 5.2, with attacks clipped to pixels from 0 to 1 (`--box`), as in the
-authors' scripts. What else these scripts do differently is in README.md, and not in these runs.
+authors' scripts. What else these scripts do differently is in docs/protocol.md, and not in these runs.
 
 A claim may have runs with several settings. Its line is of those with most runs. The last column names the settings
 that are not the scripts' defaults.

@@ -1,7 +1,7 @@
 """pip install foolbox torchattacks && python -m pytest -s tests/test_attack_libraries.py
 
 `common.pgd` beside the attacks of two libraries, on adversarially trained networks; skipped where either is missing.
-With -s it prints the README's table.
+With -s it prints the table of docs/attacks.md.
 """
 
 import warnings
