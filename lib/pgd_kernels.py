@@ -1,9 +1,12 @@
 """PGD compiled for the CPU: two ways with the results of `common.plain_pgd`, up to rounding, in a fraction of its time.
 
 Plain PGD takes two matrix products a step. A step turns few neurons on or off, though, and the input gradient changes
-only by the rows of W of those that turn. `by_one_product` needs the product W x alone, to see which turn. `by_neurons`
-needs none: it follows W x itself, which a step changes by a multiple of W times the gradient. Both want numba, and are
-held against plain PGD by the tests.
+only by the rows of W of those that turn. What is left to know is the sign of W x, neuron by neuron.
+- `by_neurons` follows W x itself, which a step changes by a multiple of W times the gradient, itself known from W W.T. It
+  takes no product a step, but it cannot clip to the pixel box, and W W.T must fit into the caches.
+- `by_prediction` is for all else. It predicts W x from the last two products, knows how far off it may be, and takes a
+  row of W for each neuron that is in doubt. When these become many, it takes a new product.
+Both want numba, and are held against plain PGD by the tests.
 """
 
 import functools
@@ -18,8 +21,8 @@ def fastest(net, steps: int, box: bool):
     """The compiled way that is fastest for so many steps of single examples, or None where there is none.
 
     It is a function of (net, x, y, eps, atk_iters, box, stop_once_wrong), as `common.plain_pgd` is. Measured at eps 0.2
-    and 1: without products it is up to 20 times as fast as with two at m = d, and no faster near m = 40 d, where turned
-    neurons cost as much as products. Beyond 8,192 neurons K = W W.T leaves the caches for good.
+    and 1, `by_neurons` is four times as fast as `by_prediction` at m = d, and no faster near m = 40 d or from 8,192
+    neurons on. With few steps W W.T does not pay.
     """
     if net.W.device.type != "cpu" or compiled(_follow_neurons) is None:
         return None
