@@ -62,6 +62,7 @@ COLUMNS = {
     "advtrain": advtrain.COLUMNS,
     "advtraingap": advtrain.COLUMNS,
 }
+ADDED = {"ntk_normal": ntk_normal.ADDED, "advtrain": advtrain.ADDED, "advtraingap": advtrain.ADDED}
 PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "with bias and box", (1, 0): "with bias", (0, 1): "with box"}
 
 STYLE = {"font.size": 7.5, "axes.titlesize": 7.5, "figure.titlesize": 7.5, "legend.fontsize": 6.5}
@@ -180,7 +181,7 @@ def read_runs(folder: Path, script: str) -> list[dict]:
     Raises RunError where a file cannot be read.
     """
     columns = COLUMNS[script]
-    rows = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
+    rows = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns, ADDED[script])]
     return latest_of_each_run(rows, configuration_columns(columns))
 
 
