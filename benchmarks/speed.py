@@ -36,7 +36,7 @@ def main():
         ("exact step", exact_step, [(1_000, 5), (1_000, 28), (10_000, 28), (100_000, 28)]),
         ("PGD", pgd, [(1_000, 5), (1_000, 10), (1_000, 28), (4_000, 28)]),
         ("PGD with `--box`", pgd_in_the_box, [(1_000, 5), (1_000, 28), (4_000, 28)]),
-        ("20 steps of it", short_pgd_in_the_box, [(1_000, 5), (1_000, 28), (4_000, 28)]),
+        ("20 steps, `--box`", short_pgd_in_the_box, [(1_000, 5), (1_000, 28), (4_000, 28)]),
         ("SGD step of 64", sgd_step_of_64, grid),
         ("SGD step of 32", sgd_step_of_32, grid),
     ]:
