@@ -38,8 +38,8 @@ def test_adversarial_training_projects_after_every_step(bias):
     for _ in range(6):
         attacked = reference.weighted_input(x + common.pgd(reference, x, y, 0.1, 5)[0])
         for batch_x, batch_y in zip(attacked.split(32), y.split(32)):
-            gradient = loss_gradient(reference.W, reference.a, reference.output_bias, batch_x, batch_y)
-            sgd_step(reference.W, gradient, lr=0.1)
+            gradient = loss_gradient(reference.W.detach(), reference.a, reference.output_bias, batch_x, batch_y)
+            sgd_step(reference.W.detach(), gradient, lr=0.1)
             moved += bool(reference.deviation() > V)
             ball.project(reference.W)
     assert 0 < moved < 6 * 13, "the test should see steps that are projected and steps that need not be"

@@ -111,7 +111,7 @@ def test_the_input_gradient_is_autograds(net, examples):
 def test_the_loss_gradient_is_autograds(net, examples):
     x, y = examples
     torch.log(1 + torch.exp(-y * net.f(x))).sum().backward()
-    gradient = common.loss_gradient(net.W, net.a, net.output_bias, net.weighted_input(x), y)
+    gradient = common.loss_gradient(net.W.detach(), net.a, net.output_bias, net.weighted_input(x), y)
     torch.testing.assert_close(gradient.hidden @ (gradient.slope[:, None] * gradient.x), net.W.grad)
     assert torch.equal(gradient.x, net.weighted_input(x))
     assert set(gradient.hidden.unique().tolist()) == {-1, 0, 1}
@@ -125,7 +125,9 @@ def test_an_sgd_step_is_torch_sgds(net, examples):
     torch.log(1 + torch.exp(-y * reference.f(x))).mean().backward()
     optimizer.step()
     assert (reference.W - net.W).abs().max() > 1e-3
-    common.sgd_step(net.W, common.loss_gradient(net.W, net.a, net.output_bias, net.weighted_input(x), y), lr=0.7)
+    common.sgd_step(
+        net.W.detach(), common.loss_gradient(net.W.detach(), net.a, net.output_bias, net.weighted_input(x), y), lr=0.7
+    )
     torch.testing.assert_close(net.W, reference.W)
 
 

@@ -52,8 +52,8 @@ def test_the_exit_is_where_a_look_after_every_step_finds_it(digits, bias):
     while waiting:
         batch = slice(steps * 64 % 12672, steps * 64 % 12672 + 64)
         kept = watched.W.detach().clone()
-        gradient = loss_gradient(watched.W, watched.a, watched.output_bias, inputs[batch], y[batch])
-        sgd_step(watched.W, gradient, lr=0.1)
+        gradient = loss_gradient(watched.W.detach(), watched.a, watched.output_bias, inputs[batch], y[batch])
+        sgd_step(watched.W.detach(), gradient, lr=0.1)
         while waiting and watched.deviation() > waiting[0]:
             expected.append((steps // 198, steps, kept))
             waiting.pop(0)
