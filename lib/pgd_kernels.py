@@ -78,9 +78,11 @@ def in_threads(attack, x, y):
     if threads == 1:
         return attack(x, y)
     rows = -(-len(y) // threads)
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        parts = list(pool.map(attack, x.split(rows), y.split(rows)))
-    torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            parts = list(pool.map(attack, x.split(rows), y.split(rows)))
+    finally:
+        torch.set_num_threads(threads)  # for threads that others start later
     return tuple(torch.cat(column) for column in zip(*parts))
 
 
@@ -118,7 +120,8 @@ def _advance(
 
     going (k,): which examples. z (k, m): their products. The others have a row for each of the n examples: at_x (n, m)
     is W x, past_z and past_delta are W delta and delta at the last product, sides (n, m) is 1 for neurons that are on
-    and -1 for others, gradient (n, d or d + 1) that of sqrt(m) f, and steps (n,) counts the steps taken, atk_iters + 1 when all is done.
+    and -1 for others, gradient (n, d or d + 1) that of sqrt(m) f, and steps (n,) counts the steps taken, atk_iters + 1 when
+    all is done.
     """
     m, d = z.shape[1], x.shape[1]
     number = z.dtype.type
