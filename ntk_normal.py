@@ -33,8 +33,15 @@ ADDED = {"bias": 0}  # columns that older files may lack, and what their rows st
 def main():
     args = parse_arguments()
     configs = [command_line.configuration(args, C0=C0, V=C0 / math.sqrt(args.width)) for C0 in sorted(set(args.C0))]
+    # One run passes through all the balls, and through those of other values of --C0.
+    shared = {column: value for column, value in configs[0].items() if column not in ("C0", "V")}
     checkpoint = Checkpoint(
-        args.checkpoint_dir, SCRIPT, of_all_balls(configs), device=args.device, seconds=args.checkpoint_seconds
+        args.checkpoint_dir,
+        SCRIPT,
+        shared | {"C0": "-".join(f"{config['C0']:g}" for config in configs)},
+        device=args.device,
+        seconds=args.checkpoint_seconds,
+        shared=shared,
     )
     results = Results(args.out, SCRIPT, COLUMNS, summary, added=ADDED)
     with checkpoint.alone():
@@ -86,12 +93,6 @@ def parse_arguments() -> argparse.Namespace:
         "through the smaller balls on its way and gives a row for each (default: 10)",
     )
     return command_line.parse(parser)
-
-
-def of_all_balls(configs: list[dict]) -> dict:
-    """The configuration of the run that passes through the balls of all these configurations."""
-    shared = {column: value for column, value in configs[0].items() if column not in ("C0", "V")}
-    return shared | {"C0": "-".join(f"{config['C0']:g}" for config in configs)}
 
 
 class Exit(NamedTuple):

@@ -32,7 +32,6 @@ import advtrain
 import ntk_normal
 from common import load_digits, load_network, smallest_step
 from lib import RunError, claims, command_line
-from lib.command_line import say
 from lib.files import check_folder, write_whole
 from lib.groups import (
     ADVERSARIAL_SETTINGS,
@@ -47,6 +46,7 @@ from lib.groups import (
     of_the_same_runs,
     right_of_figure4,
 )
+from lib.progress import say
 from lib.results import configuration_columns, numbers, read_rows, results_files
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 

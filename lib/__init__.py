@@ -4,7 +4,7 @@ pgd_kernels  PGD compiled for the CPU, with the results of the few lines in comm
 reach        how far SGD can have moved W, so that W need not be compared with W0 after every step
 checkpoint   the state of an unfinished run, and its clock
 stopping     Ctrl-C and other signals that ask a run to end
-progress     the bar, or a line each minute
+progress     what a run shows: lines, and a bar or a line each minute
 results      the CSV files
 files        folders, files that are whole or not there, saved networks
 mnist        MNIST's files, unpacked or downloaded

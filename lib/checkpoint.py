@@ -3,37 +3,36 @@
 import contextlib
 import glob
 import os
-import sys
 import time
 import zlib
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from lib import RunError, stopping
-from lib.command_line import warn
 from lib.files import run_name, save_whole
+from lib.progress import note, warn
 
 
 class Checkpoint:
     """The state of an unfinished run in a file of its own, from which the same command goes on after a kill.
 
     The file lies in folder and is named after the script and the run's configuration. A new one is due when so many
-    seconds went by since the last, or since the start, and when a signal asks the process to end.
+    seconds went by since the last, or since the start, and when a signal asks the process to end. shared is the part
+    of the configuration that no two processes may be at, if not all of it.
     """
 
-    def __init__(self, folder: Path, script: str, config: dict, device: str, seconds: float):
+    def __init__(
+        self, folder: Path, script: str, config: dict, device: str, seconds: float, shared: dict | None = None
+    ):
         self.path, self.seconds, self.saved_at = Path(folder) / run_name(script, config), seconds, time.monotonic()
         self.identity = config | {"device": device, "torch": str(torch.__version__)}
         told = [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
         self.title = ", ".join(
             f"{column} {value if isinstance(value := config[column], str) else f'{value:.4g}'}" for column in told
         )
-        # Several balls are one run with each of them alone.
-        alone = {column: value for column, value in config.items() if column != "C0" or "V" in config}
-        self.lock = self.path.with_name(run_name(script, alone).removesuffix(".pt") + ".lock")
+        self.lock = (Path(folder) / run_name(script, shared or config)).with_suffix(".lock")
 
     @contextlib.contextmanager
     def alone(self):
@@ -47,7 +46,7 @@ class Checkpoint:
                 try:
                     stack.enter_context(FileLock(self.lock, timeout=0))
                 except Timeout:
-                    tqdm.write(f"{self.title}: waits for another process that is at this run", file=sys.stderr)
+                    note(f"{self.title}: waits for another process that is at this run")
                     stack.enter_context(FileLock(self.lock))
             yield
 
@@ -93,7 +92,7 @@ class Checkpoint:
         except Exception as error:  # whatever a damaged file makes torch.load stumble over
             fits, reason = False, f"cannot be read ({type(error).__name__})"
         if fits:
-            tqdm.write(f"going on from {self.path}", file=sys.stderr)
+            note(f"going on from {self.path}")
             with torch.no_grad():
                 W.copy_(state["W"])
             return state

@@ -1,7 +1,6 @@
 """The command line: the options that the training scripts share, and errors that are one line on stderr."""
 
 import argparse
-import contextlib
 import math
 import os
 import signal
@@ -9,7 +8,6 @@ import sys
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from lib import RunError, stopping
 from lib.files import check_folder
@@ -130,22 +128,6 @@ def configuration(args: argparse.Namespace, C0: float, V: float) -> dict:
         "T": args.T,
         "seed": args.seed,
     }
-
-
-def say(text: str) -> None:
-    """Print to stdout, beside any progress bar. Where nobody listens, as after `| head`, the run goes on in silence."""
-    try:
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
-    except OSError:
-        # At its end Python would complain about what is left to write.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def warn(text: str) -> None:
-    """Print a warning to stderr, beside any progress bar."""
-    with contextlib.suppress(OSError):
-        tqdm.write(f"warning: {text}", file=sys.stderr)
 
 
 def run(main, script: str) -> None:

@@ -1,6 +1,6 @@
 """Rows of the results by setting, protocol, cell and seed, as the figures and the claims both need them.
 
-A row is a dict of column name to number. m is its `width`, d its `size` squared; README.md explains every column.
+A row is a dict of column name to number. m is its `width`, d its `size` squared; results/README.md explains every column.
 """
 
 import itertools

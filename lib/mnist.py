@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from torchvision.datasets import MNIST
 from torchvision.datasets.utils import check_integrity, download_url, extract_archive
 
 from lib import RunError
+from lib.progress import warn
 
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 UNPACKED_MD5 = {
@@ -111,7 +111,7 @@ def move(beside: Path, raw: Path, names: list[str]) -> None:
         if unpacked_now and (raw / path.name).exists() and not starts_like(raw / path.name, path):
             aside = raw / f"{path.name}.aside"
             os.replace(raw / path.name, aside)
-            print(f"warning: {raw / path.name} was not MNIST; it is now {aside.name}", file=sys.stderr)
+            warn(f"{raw / path.name} was not MNIST; it is now {aside.name}")
         if unpacked_now or downloaded:
             os.replace(path, raw / path.name)
 

@@ -1,11 +1,37 @@
-"""How far a run has come: a bar on a terminal, elsewhere a line when it starts and one every minute."""
+"""What a run shows: its lines, and how far it has come, by a bar on a terminal, elsewhere by a line every minute."""
 
+import os
 import sys
 import time
 
 from tqdm import tqdm
 
 SECONDS = 60
+
+
+def say(text: str) -> None:
+    """Print to stdout, beside any progress bar."""
+    _write(text, sys.stdout)
+
+
+def note(text: str) -> None:
+    """Print to stderr, beside any progress bar."""
+    _write(text, sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print a warning to stderr, beside any progress bar."""
+    note(f"warning: {text}")
+
+
+def _write(text, stream):
+    try:
+        tqdm.write(text, file=stream)
+        stream.flush()
+    except OSError:
+        # Nobody listens, as after `| head`: the run goes on in silence. At its end Python would complain about what is
+        # left to write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Progress:
@@ -20,7 +46,7 @@ class Progress:
         self.bar = tqdm(steps, disable=None, **about)
         self.name, self.unit, self.step, self.told_at = name, unit, steps.start, time.monotonic()
         if self.bar.disable and name:
-            tqdm.write(f"{name}: starts at {unit} {steps.start:,}, of at most {total:,}", file=sys.stderr)
+            note(f"{name}: starts at {unit} {steps.start:,}, of at most {total:,}")
 
     def __enter__(self):
         return self
@@ -39,5 +65,4 @@ class Progress:
             self.bar.set_postfix_str(words.format(*values), refresh=False)
         elif self.name and time.monotonic() - self.told_at >= SECONDS:
             self.told_at = time.monotonic()
-            line = f"{self.name}: {self.unit} {self.step:,}, {words.format(*values)}"
-            tqdm.write(line, file=sys.stderr)
+            note(f"{self.name}: {self.unit} {self.step:,}, {words.format(*values)}")

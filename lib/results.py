@@ -13,8 +13,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from lib import RunError
-from lib.command_line import say, warn
 from lib.files import write_whole
+from lib.progress import say, warn
 
 NOT_NUMBERS = ("device", "torch")
 

@@ -27,6 +27,19 @@ def test_without_a_terminal_a_line_tells_that_a_run_starts_and_then_one_each_min
     ]
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_run_whose_listener_goes_away_goes_on(stream):
+    lines = "from lib import progress\nfor _ in range(3):\n    progress.say('said')\n    progress.note('noted')\n"
+    reader, writer = os.pipe()
+    os.close(reader)
+    other = {"stdout": "stderr", "stderr": "stdout"}[stream]
+    pipes = {stream: writer, other: subprocess.PIPE}
+    ended = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, text=True, **pipes)
+    os.close(writer)
+    assert ended.returncode == 0
+    assert getattr(ended, other) == {"stdout": "said\n", "stderr": "noted\n"}[other] * 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["ntk_normal", "advtrain"])
 def test_a_terminal_shows_a_bar_with_the_runs_name_and_no_estimate_of_the_end(tmp_path, script):
