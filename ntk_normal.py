@@ -23,16 +23,19 @@ from lib.results import Results, numbers
 
 SCRIPT = "ntk_normal"
 COLUMNS = (
-    "num1,num2,size,d,width,C0,V,bias,bs,lr,T,seed,epochs,steps,left_ball,max_deviation,train_loss,test_error,"
+    "num1,num2,size,d,width,C0,V,bias,normalize,bs,lr,T,seed,epochs,steps,left_ball,max_deviation,train_loss,test_error,"
     "grad_norm_mean,grad_norm_std,delta_norm_mean,delta_norm_std,rel_delta_mean,rel_delta_std,eta_mean,eta_std,"
     "abs_f_mean,no_flip,seconds_train,seconds_attack,device,torch"
 ).split(",")
-ADDED = {"bias": 0}  # columns that older files may lack, and what their rows stand for
+ADDED = {"bias": 0, "normalize": 0}  # columns that older files may lack, and what their rows stand for
 
 
 def main():
     args = parse_arguments()
-    configs = [command_line.configuration(args, C0=C0, V=C0 / math.sqrt(args.width)) for C0 in sorted(set(args.C0))]
+    configs = [
+        command_line.configuration(args, C0=C0, V=C0 / math.sqrt(args.width)) | {"normalize": int(args.normalize)}
+        for C0 in sorted(set(args.C0))
+    ]
     # One run passes through all the balls, and through those of other values of --C0.
     shared = {column: value for column, value in configs[0].items() if column not in ("C0", "V")}
     checkpoint = Checkpoint(
@@ -50,7 +53,13 @@ def main():
             checkpoint.remove()
             return
         digits = load_digits(
-            args.num1, args.num2, size=args.size, data_dir=args.data_dir, seed=args.seed, device=args.device
+            args.num1,
+            args.num2,
+            size=args.size,
+            data_dir=args.data_dir,
+            normalize=args.normalize,
+            seed=args.seed,
+            device=args.device,
         )
         net = TwoLayerNet(args.size**2, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
         exits = train_until_exit(
@@ -91,6 +100,9 @@ def parse_arguments() -> argparse.Namespace:
         metavar="C0",
         help="radii of the lazy balls, ||w_s - w_s,0|| <= V = C0/sqrt(m) for every neuron s; one training run passes\n"
         "through the smaller balls on its way and gives a row for each (default: 10)",
+    )
+    parser.add_argument(
+        "--normalize", action="store_true", help="scale every image to ||x|| = 1, as Theorem 3.1 assumes"
     )
     return command_line.parse(parser)
 
@@ -198,14 +210,15 @@ def attack(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> dict:
 def summary(row: dict) -> str:
     """A row of ntk_normal.csv for people to read."""
     number = numbers(row)
+    options = "".join(f", {name}" for name in ("bias", "normalize") if number[name])
     end = "left the lazy ball" if number["left_ball"] else "NOT out of the lazy ball after T epochs"
     return (
-        "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:g} (V {V:.4g}), seed {seed:g}:\n"
+        "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:g} (V {V:.4g}), seed {seed:g}{options}:\n"
         f"  {end}, kept step {{steps:g}} (epoch {{epochs:g}}), deviation {{max_deviation:.4g}}, "
         "train loss {train_loss:.4f}, test error {test_error:.2%}, {seconds_train:.1f} s\n"
         "  smallest flip: ||delta||/||x|| {rel_delta_mean:.4g}, ||grad f|| {grad_norm_mean:.4g}, eta {eta_mean:.4g}; "
         "{no_flip:g} never flip, {seconds_attack:.1f} s"
-    ).format(**number)
+    ).format(**number, options=options)
 
 
 if __name__ == "__main__":

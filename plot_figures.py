@@ -459,7 +459,7 @@ def draw_gallery(folder: Path) -> Figure:
 
 def draw_steps(axes, net, config):
     """The first two test examples of each digit: nobody chose them. axes has four lines of three."""
-    digits = load_digits(config["num1"], config["num2"], config["size"])
+    digits = load_digits(config["num1"], config["num2"], config["size"], normalize=config["normalize"])
     x = torch.cat([digits.test_x[digits.test_y == y][:2] for y in (-1, 1)])
     step = smallest_step(net, x)
     eta = step.eta.where(step.flips, 0)[:, None].float()

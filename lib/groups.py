@@ -12,7 +12,7 @@ import numpy as np
 SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
 
 # The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged.
-SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "bs": 64, "lr": 0.1, "T": 1000}
+SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}
 ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
 
 
@@ -86,27 +86,29 @@ def right_of_figure4(rows: list[dict]) -> list[dict]:
 
 
 class Crossing(NamedTuple):
-    """Where robust accuracy passes 50%: interpolated between the runs at low and high, or NaN where nobody can tell."""
+    """Where robust accuracy passes a level: interpolated between the runs at low and high, or NaN where nobody can tell."""
 
     place: float
     low: float
     high: float
 
 
-def crossings(by_seed: list[list[tuple]], falls: bool) -> list[Crossing]:
+def crossings(by_seed: list[list[tuple]], falls: bool, level: float = 0.5) -> list[Crossing]:
     """The `crossing` of each seed that has one, but if some say where, only of those."""
-    found = [passed for passed in (crossing(line, falls) for line in by_seed) if passed]
+    found = [passed for passed in (crossing(line, falls, level) for line in by_seed) if passed]
     return [passed for passed in found if np.isfinite(passed.place)] or found
 
 
-def crossing(line: list[tuple], falls: bool) -> Crossing | None:
-    """Where one seed's robust accuracy first falls, or rises, past 50%; line has (place, robust accuracy) of its runs.
+def crossing(line: list[tuple], falls: bool, level: float = 0.5) -> Crossing | None:
+    """Where one seed's robust accuracy first falls, or rises, past the level.
 
-    Its place is NaN if the runs on either side are more than a factor of 2 apart.
+    line has (place, robust accuracy) of its runs.
+
+    The place is NaN if the runs on either side are more than a factor of 2 apart.
     """
     for (low, before), (high, after) in itertools.pairwise(sorted(line)):
-        if (before >= 0.5 > after) if falls else (before < 0.5 <= after):
-            place = low + (high - low) * (0.5 - before) / (after - before)
+        if (before >= level > after) if falls else (before < level <= after):
+            place = low + (high - low) * (level - before) / (after - before)
             near = high <= 2 * low + 1e-6  # places are rounded: 0.2 √m may be a trifle more than twice 0.1 √m
             return Crossing(place if near else math.nan, low, high)
     return None

@@ -68,6 +68,7 @@ def test_a_crossing_is_interpolated_between_runs_that_are_near_enough():
     assert groups.crossing([(5.4, 0.1), (4.2, 0.9), (6, 0.0)], falls=True) == pytest.approx((4.8, 4.2, 5.4))
     assert groups.crossing([(4, 0.1), (5, 0.5)], falls=False) == pytest.approx((5, 4, 5))
     assert groups.crossing([(4, 0.1), (5, 0.5), (6, 0.9)], falls=True) is None
+    assert groups.crossing([(4, 0.1), (5, 0.5), (6, 0.9)], falls=False, level=0.8) == pytest.approx((5.75, 5, 6))
     far = groups.crossing([(2, 0.9), (6, 0.1)], falls=True)
     assert math.isnan(far.place) and far[1:] == (2, 6)
 

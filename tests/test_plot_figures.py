@@ -284,7 +284,17 @@ def test_the_papers_panels_are_there_when_only_the_authors_ran():
 def test_the_gallery_shows_the_steps_of_saved_networks(tmp_path, draw, lazy_net):
     for bias in (False, True):
         net, data = lazy_net(5, 64, bias)
-        config = {"num1": 0, "num2": 1, "size": 5, "d": 25, "width": 64, "C0": 10.0, "bias": int(bias), "seed": 0}
+        config = {
+            "num1": 0,
+            "num2": 1,
+            "size": 5,
+            "d": 25,
+            "width": 64,
+            "C0": 10.0,
+            "bias": int(bias),
+            "normalize": 0,
+            "seed": 0,
+        }
         saved = {"state_dict": net.state_dict(), "config": config}
         torch.save(saved, tmp_path / f"ntk_normal-{'ab'[not bias]}.pt")
     write_ntk(tmp_path, ntk_row(5, 1000, 10, 0))
