@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from common import LazyBall, TwoLayerNet, load_digits, loss_gradient, mean_loss, sgd_step, smallest_step
-from lib import RunError, command_line
+from lib import RunError, command_line, sgd_kernels
 from lib.checkpoint import Checkpoint, Clock
 from lib.files import save_network
 from lib.progress import Progress
@@ -141,7 +141,12 @@ def train_until_exit(
     pixels = (x != 0).any(dim=0).nonzero().squeeze(1)
     x, W, W0 = x[:, pixels], net.W[:, pixels], net.W0[:, pixels]
     lengths = torch.linalg.vector_norm(x, dim=1)
-    batches = list(zip(x.split(bs), y.split(bs), lengths.split(bs)))
+    inputs, gradient_at, descend = x.split(bs), loss_gradient, sgd_step
+    if sgd_kernels.pays(x):
+        W, W0 = sgd_kernels.neurons_side_by_side(W), sgd_kernels.neurons_side_by_side(W0)
+        inputs = sgd_kernels.sparse_batches(x, bs, net.width)
+        gradient_at, descend = sgd_kernels.loss_gradient, sgd_kernels.sgd_step
+    batches = list(zip(inputs, y.split(bs), lengths.split(bs)))
     saved = checkpoint.restore(W, radii) if checkpoint else {}
     first, last, clock = saved.get("step", 0), T * len(batches), Clock(saved.get("seconds", 0.0))
     reach = Reach(LazyBall(W0, max(radii)), lr, longest=lengths.max().item(), bound=saved.get("reach", 0.0))
@@ -156,12 +161,12 @@ def train_until_exit(
             if place == 0:
                 reach.sum_up()  # to end a run that diverged
             batch_x, batch_y, batch_lengths = batches[place]
-            gradient = loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
+            gradient = gradient_at(W, net.a, net.output_bias, batch_x, batch_y)
             reach.add(gradient.slope, batch_lengths)
             may_leave = reach.may_exceed(V)
             if may_leave:
                 inside.copy_(W)
-            sgd_step(W, gradient, lr)
+            descend(W, gradient, lr)
             if may_leave and reach.look(W) > V:
                 if step == 0:
                     raise RunError(

@@ -101,7 +101,7 @@ def compiled(function):
     except ImportError:
         return None
     # Sums in another order are faster, but _follow_neurons needs its two looks at a neuron to agree to the bit.
-    options = {"nogil": True, "fastmath": {"reassoc", "contract"} if function is _advance else False}
+    options = {"nogil": True, "fastmath": False if function is _follow_neurons else {"reassoc", "contract"}}
     try:
         return njit(function, cache=True, **options)
     except RuntimeError:  # no folder to keep the compiled code in

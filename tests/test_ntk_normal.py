@@ -12,7 +12,7 @@ import torch
 import common
 import ntk_normal
 from common import TwoLayerNet, loss_gradient, sgd_step
-from lib import RunError, mnist
+from lib import RunError, mnist, sgd_kernels
 from lib.results import read_rows
 from ntk_normal import train_until_exit
 
@@ -43,10 +43,14 @@ def test_training_steps_are_torch_sgds(digits, bias):
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_the_exit_is_where_a_look_after_every_step_finds_it(digits, bias):
-    radii, x, y = [0.1, 0.3, 0.30001, 0.8], digits.train_x, digits.train_y
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_exit_is_where_a_look_after_every_step_finds_it(digits, bias, sparse, monkeypatch):
+    if not sparse:  # then the steps are the same bit for bit
+        monkeypatch.setattr(sgd_kernels, "pays", lambda x: False)
+    number = torch.float64 if sparse else torch.float32
+    radii, x, y = [0.1, 0.3, 0.30001, 0.8], digits.train_x.to(number), digits.train_y.to(number)
     expected, steps = [], 0
-    watched = TwoLayerNet(25, 80, bias=bias)
+    watched = TwoLayerNet(25, 80, bias=bias).to(number)
     inputs = watched.weighted_input(x)
     waiting = list(radii)
     while waiting:
@@ -58,14 +62,15 @@ def test_the_exit_is_where_a_look_after_every_step_finds_it(digits, bias):
             expected.append((steps // 198, steps, kept))
             waiting.pop(0)
         steps += 1
-    net = TwoLayerNet(25, 80, bias=bias)
+    net = TwoLayerNet(25, 80, bias=bias).to(number)
     found = []
     for V, exit in zip(radii, train_until_exit(net, x, y, radii, lr=0.1, bs=64, T=100)):
         assert exit.left_ball and net.deviation().item() <= V
         found.append((exit.epochs, exit.steps, net.W.detach().clone()))
     assert [exit[:2] for exit in found] == [exit[:2] for exit in expected]
     assert found[0][1] < found[1][1] < found[3][1]
-    assert all(torch.equal(one[2], other[2]) for one, other in zip(found, expected))
+    for one, other in zip(found, expected):
+        torch.testing.assert_close(one[2], other[2], rtol=0, atol=1e-9 if sparse else 0)
     assert torch.equal(net.W, found[-1][2])
 
 
