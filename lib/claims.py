@@ -4,25 +4,8 @@ import textwrap
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lib.evidence import (
-    SYMBOLS,
-    Record,
-    bounded,
-    distinct,
-    eta_at_norm_1,
-    falls_past_5,
-    grows_with_C0,
-    in_the_ball,
-    keeps_test_accuracy,
-    power_of_d,
-    rises_like_a_root,
-    robust_past_25,
-    scaled_gradients,
-    scaled_steps,
-    small_test_error,
-    span,
-    zero_before_25,
-)
+from lib import evidence
+from lib.evidence import SYMBOLS, Record, distinct, span
 from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, grouped
 
 PROTOCOLS = {(0, 0): "Paper's formulas", (1, 1): "Authors' bias and box"}
@@ -57,7 +40,7 @@ CLAIMS = [
         "“each of the trained models achieves a test error of less than 1%” (Section 5.1)",
         "each network has a test error below 1%. Balls that T epochs did not leave hold the same network; it counts "
         "once.",
-        small_test_error,
+        evidence.small_test_error,
     ),
     Claim(
         "A step of size ‖δ‖/‖x‖ = O(1/√d) flips every example",
@@ -65,14 +48,14 @@ CLAIMS = [
         "5.1, Figure 2 left); “a single gradient step on f suffices” for any x (Section 3, Theorem 3.1)",
         "the mean of ‖δ‖/‖x‖ falls like 1/√d: its fitted exponent is within 0.1 of −1/2. Only C0 = 10, as in Figure "
         "2, is judged. The last column adds two standard deviations over the test examples to the largest mean.",
-        power_of_d(-0.5, {"‖δ‖/‖x‖": lambda row: row["rel_delta_mean"]}, scaled_steps),
+        evidence.power_of_d(-0.5, {"‖δ‖/‖x‖": lambda row: row["rel_delta_mean"]}, evidence.scaled_steps),
     ),
     Claim(
         "The gradient norm ‖∇f‖ is roughly Ω(√d)",
         "“the gradient norm behaves roughly as Ω(√d)” (Section 5.1, Figure 2 middle); ‖∇f‖ ≥ √d/4 (Lemma 4.2)",
         "the mean of ‖∇f‖ grows like √d: its fitted exponent is within 0.1 of 1/2. Only C0 = 10, as in Figure 2, is "
         "judged. The last column is to be compared with the 1/4 of Lemma 4.2.",
-        power_of_d(0.5, {"‖∇f‖": lambda row: row["grad_norm_mean"]}, scaled_gradients),
+        evidence.power_of_d(0.5, {"‖∇f‖": lambda row: row["grad_norm_mean"]}, evidence.scaled_gradients),
     ),
     Claim(
         "The step size η is O(1/d)",
@@ -82,7 +65,7 @@ CLAIMS = [
         "is what η would be at x/‖x‖, and its exponent the difference of those of claims 2 and 3. Only C0 = 10, as in "
         "Figure 2, is judged. The paper does not say whether Figure 2's inputs were scaled to norm 1, as Theorem 3.1 "
         "assumes, so networks trained on either are shown, where there are some.",
-        power_of_d(-1, {"η": lambda row: row["eta_mean"], "(‖δ‖/‖x‖)/‖∇f‖": eta_at_norm_1}),
+        evidence.power_of_d(-1, {"η": lambda row: row["eta_mean"], "(‖δ‖/‖x‖)/‖∇f‖": evidence.eta_at_norm_1}),
     ),
     Claim(
         "With C0, ‖∇f‖ and η grow, and so does ‖δ‖",
@@ -90,7 +73,7 @@ CLAIMS = [
         "increase, thereby increasing the size of the perturbation vector” (Section 5.1, Figure 3, at m = 100,000)",
         "each of ‖∇f‖, η and ‖δ‖/‖x‖ is larger at each C0 than at the one before, at every d. Only networks that left "
         "their ball count. A cell gives the growth from the first C0 to the last, and a mark for each step between.",
-        grows_with_C0,
+        evidence.grows_with_C0,
         width=100000,
     ),
     Claim(
@@ -98,19 +81,19 @@ CLAIMS = [
         "|f| ≤ 2√log(2/γ) + C0 with probability 1 − γ (Lemma 4.1); |η| = C2/‖∇f‖² (Theorem 3.1)",
         "neither |f|/‖x‖ nor η‖∇f‖²/‖x‖ grows with d: their fitted exponents are at most 0.1. The ranges are over d, "
         "of means over seeds.",
-        bounded,
+        evidence.bounded,
     ),
     Claim(
         "Networks are robust below ε = 5/√d and not above",
         "“for perturbation sizes slightly larger than 5/√d, the robust accuracy drops to 0, while the trained "
         "networks are robust against smaller perturbations” (Section 5.2, Figure 4 left)",
         "at every d robust accuracy is at least 0.9 times the cap up to ε√d = 4, passes 0.05 between 4 and 6, and is "
-        "at most 0.05 beyond 5. Also, ε at 0.05 must go like a power of d within 0.1 of −1/2. For 5/√d is where robust "
-        "accuracy reaches 0, says the paper. Where it passes 0.95 and 0.5 is told, not judged. The cap is the most that "
-        "any classifier can reach: two test digits with different labels, at most 2ε apart, cannot both be right "
-        "(sweeps/figure4_cap.py). It is told where it is below 1. Its least value is the share of the commoner digit, "
+        "at most 0.05 beyond 5. Also, ε at 0.05 must go like a power of d within 0.1 of −1/2. The paper's 5/√d is where "
+        "robust accuracy reaches 0; where it passes 0.95 and 0.5 is told, not judged. The cap is the most that any "
+        "classifier can reach, since two test digits with different labels, at most 2ε apart, cannot both be right "
+        "(sweeps/figure4_cap.py). It is told where it is below 1. It never falls below the share of the commoner digit, "
         "0.54 for 0 and 1.",
-        falls_past_5,
+        evidence.falls_past_5,
     ),
     Claim(
         "The radius V at which networks become robust goes like 1/√m",
@@ -119,36 +102,36 @@ CLAIMS = [
         "the V at which robust accuracy passes 0.05, 0.5, 0.9 and 0.95 go like powers of m within 0.1 of −1/2. Only "
         "levels that it passes at three m or more are judged. The paper's 25/√m is where the transition ends, not its "
         "middle; claims 9 and 10 are about its ends.",
-        rises_like_a_root,
+        evidence.rises_like_a_root,
     ),
     Claim(
         "Just past V = 25/√m networks are nearly wholly robust",
         "“even a slight deviation from the 25/√m radius allows for training networks that are completely robust "
         "against the PGD attacks” (Section 5.2, Figure 4 right)",
         "at every m with runs beyond V√m = 25 robust accuracy is at least 0.95 in all of them.",
-        robust_past_25,
+        evidence.robust_past_25,
     ),
     Claim(
         "With a smaller V robust accuracy quickly drops to 0",
         "“With a smaller radius, however, the robust test accuracy quickly drops to 0” (Section 5.2, Figure 4 right)",
         "at every m robust accuracy is down to 0.05 at half of 25/√m: it passes 0.05 at V√m = 12.5 or more. That half "
         "is quick enough is our reading.",
-        zero_before_25,
+        evidence.zero_before_25,
     ),
     Claim(
         "Every network lies in its lazy ball",
         "“the models that our training algorithm returns are guaranteed to satisfy the lazy regime assumption” "
         "(Section 5.1; Definition 2.1); “after each gradient step, we project the weights” (Section 5.2)",
-        "each network's largest deviation is at most V. Only networks of the paper's formulas are judged. Ours with "
-        "bias and box lie in their balls, too, but the authors' lie outside, by up to 6%: their scripts project once an "
-        "epoch, after they have measured. So ours say nothing of theirs.",
-        in_the_ball,
+        "each network's largest deviation is at most V. Only networks of the paper's formulas are judged. The authors' "
+        "own networks lie outside, by up to 6%, since their scripts project once an epoch, after they have measured. "
+        "Ours with bias and box are projected after each step and lie inside, which says nothing of theirs.",
+        evidence.in_the_ball,
     ),
     Claim(
         "The projection does not hurt the test accuracy",
         "the projection “does not hurt the test accuracy of the trained models” (Section 5.2)",
         "at every m and V the test accuracy is at most 1% below that at the largest V, which projects least.",
-        keeps_test_accuracy,
+        evidence.keeps_test_accuracy,
     ),
 ]
 
@@ -191,11 +174,13 @@ attacks of Section 5.2 move x by ε at most. T is the largest number of epochs.
 - *Runs that T ended* were still training after T epochs. Their robust accuracy might rise further, and they might yet
   leave a larger ball.
 - *Inputs of norm 1* are what Theorem 3.1 assumes. Without bias f(cx) = c f(x) for c > 0. So |f|/‖x‖, η‖∇f‖²/‖x‖ and
-  (‖δ‖/‖x‖)/‖∇f‖ are the values of |f|, η‖∇f‖² and η at x/‖x‖.
-- *0.95 at ε√d* or *V√m* is where robust accuracy passes 0.95, interpolated between two neighbouring runs if they are
-  no more than a factor of 2 apart. From these places comes the exponent with which ε goes like d, or V like m. The true
-  places lie anywhere between the runs on either side, and the table says which exponents that allows. Such a place or
-  exponent is marked ✓ if, as interpolated, it is as asked for, and ✗ if the runs on either side rule that out.
+  (‖δ‖/‖x‖)/‖∇f‖ are the values of |f|, η‖∇f‖² and η at x/‖x‖. Where some networks were trained on such inputs
+  (`--normalize`), a column says which.
+- *0.95 at ε√d* is the ε√d at which robust accuracy passes 0.95. It is interpolated between two neighbouring runs, if
+  they are no more than a factor of 2 apart. The same for other levels, and for V√m. A power of d or m is fitted to
+  these places. Where the true ones lie between the runs on either side, nobody knows; *as the runs on either side
+  allow* says which powers they leave possible. A place or power is marked ✓ if it is, as interpolated, what is asked
+  for, ✗ if the runs on either side rule that out, and ? otherwise.
 
 Theorem 3.1 also assumes d^2.4 ≤ m ≤ C4 exp(d^0.24), with a constant C4 that it does not name. Of the 21 pairs of d and
 m in the paper's Figure 2, 4 meet the first condition: d = 25 at m = 10,000, and d = 25, 49, 100 at m = 100,000. None of

@@ -4,9 +4,10 @@ Prints the most that any classifier's robust test accuracy can be in Figure 4 le
 grid. --num1 and --num2 take other digits. It takes a minute or two.
 
 Two test images with different labels, at most 2 eps apart, cannot both be right: their midpoint is within eps of both.
-So the most is the share of the largest set of test images without such a pair. By König's theorem that is all of them
-but one for each edge of a maximum matching of these pairs. The box changes nothing: the midpoint of two images in
-[0, 1] is in it, too. A measured robust accuracy may lie a little higher, since PGD does not find every midpoint.
+So the most is the share of the largest set of test images without such a pair, all-zero images included. By König's
+theorem that is all of them but one for each edge of a maximum matching of these pairs. The box changes nothing: the
+midpoint of two images in [0, 1] is in it, too. A measured robust accuracy may lie a little higher, since PGD does not
+find every midpoint.
 """
 
 import sys

@@ -155,27 +155,17 @@ def test_dead_networks_do_not_stop_the_claims():
 
 
 def test_inputs_of_either_kind_are_never_mixed_in_a_number():
-    pixels, norm_1 = (
-        [
-            ntk_row(
-                size,
-                width,
-                C0,
-                seed,
-                normalize=norm,
-                left_ball=int(C0 < 30),
-                test_error=0.02 * norm * (size == 5),
-                grad_norm_mean=size ** (1 - norm / 10) * C0,
-                eta_mean=size ** (-2 - norm / 10) * C0,
-                rel_delta_mean=size ** (-1 - norm / 10),
-            )
-            for size in (5, 10, 28)
-            for width, balls in ((1000, (10, 20, 30, 40)), (100000, (10, 20)))
-            for C0 in balls
-            for seed in (0, 1)
-        ]
-        for norm in (0, 1)
-    )
+    def trained(balls, left, power, **others):
+        for size, seed, (width, C0) in itertools.product((5, 10, 28), (0, 1), balls):
+            others |= {
+                "grad_norm_mean": C0 * size**power,
+                "eta_mean": C0 * size**-power,
+                "rel_delta_mean": size**-power,
+            }
+            yield ntk_row(size, width, C0, seed, left_ball=int(left >= C0), **others)
+
+    pixels = [*trained([(1000, 10), (1000, 20), (1000, 30), (1000, 40), (100000, 10), (100000, 20)], 20, 1)]
+    norm_1 = [*trained([(1000, 20), (1000, 30), (1000, 40)], 30, 0.9, normalize=1, test_error=0.02)]
     for number in range(1, 7):
         both, _ = examine(number, pixels + norm_1)
         apart = [record for rows in (pixels, norm_1) for record in examine(number, rows)[0]]
