@@ -173,8 +173,9 @@ def test_inputs_of_either_kind_are_never_mixed_in_a_number():
         assert {record.about["inputs"] for record in both} == {"pixels", "norm 1"}
 
 
-def test_trained_on_inputs_of_norm_1_eta_is_judged_once_and_the_theorem_with_bias_too():
-    rows = [ntk_row(size, 1000, 10, 0, bias=1, normalize=1, eta_mean=size**-1.7) for size in (5, 10, 28)]
+@pytest.mark.parametrize("bias", [0, 1])
+def test_trained_on_inputs_of_norm_1_eta_is_judged_once_and_the_theorem_with_bias_too(bias):
+    rows = [ntk_row(size, 1000, 10, 0, bias=bias, normalize=1, eta_mean=size**-1.7) for size in (5, 10, 28)]
     (record,), verdict = examine(4, rows)
     assert verdict == "fails (0 of 1)" and cells(record) == {"exponent of η": "−0.85 ✗"}
     assert record.about == {"m": "1,000", "C0": "10", "inputs": "norm 1", "d": "25, 100, 784"}
