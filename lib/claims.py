@@ -97,8 +97,7 @@ CLAIMS = [
     ),
     Claim(
         "The radius V at which networks become robust goes like 1/√m",
-        "“we observe a phase transition in the robust test accuracy at value of V around O(1/√m)” (Section 5.2, Figure "
-        "4 right)",
+        "“a phase transition in the robust test accuracy at value of V around O(1/√m)” (Section 5.2, Figure 4 right)",
         "the V at which robust accuracy passes 0.05, 0.5, 0.9 and 0.95 go like powers of m within 0.1 of −1/2. Only "
         "levels that it passes at three m or more are judged. The paper's 25/√m is where the transition ends, not its "
         "middle; claims 9 and 10 are about its ends.",
