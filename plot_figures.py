@@ -124,8 +124,15 @@ def draw(args):
             f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}{left_out(args.results)}"
         )
     if len(rows) == len(COLUMNS) and any(rows.values()):
-        drawn["claims.md"] = claims.tell(rows)
+        drawn["claims.md"] = claims.tell(rows, read_caps(args.results))
     save(drawn, args.out)
+
+
+def read_caps(folder: Path) -> dict:
+    path = folder / "figure4_cap.csv"
+    lines = path.read_text().splitlines()[1:] if path.exists() else []
+    cells = [[float(cell) for cell in line.split(",")] for line in lines]
+    return {(num1, num2, d, eps): cap for num1, num2, _, d, eps, cap in cells}
 
 
 def parts_of(figures: list[int]) -> dict:

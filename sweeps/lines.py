@@ -16,10 +16,15 @@ def print_lines(documentation, runs, authors=False):
 
 def print_each(runs):
     """Print the command lines of the runs."""
-    if hasattr(signal, "SIGPIPE"):  # not on Windows
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
+    allow_head()
     for script, options in runs:
         print(line(script, options))
+
+
+def allow_head():
+    """From now on a reader that closes the pipe early, as `| head` does, ends the program without an error."""
+    if hasattr(signal, "SIGPIPE"):  # not on Windows
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def line(script, options):

@@ -20,6 +20,11 @@ def adversarial_row(size, width, V, eps, seed, robust, **others):
     return row | {"robust_test_acc": robust} | others
 
 
+def line(size, accuracies, seed=0, **others):
+    """Rows of advtrain.csv from a dict of eps times sqrt(d) to robust accuracy."""
+    return [adversarial_row(size, 1000, 0.316, at / size, seed, robust, **others) for at, robust in accuracies.items()]
+
+
 def write(path, *rows):
     """Append the rows to the CSV at path, which belongs to the script that its name starts with."""
     columns = plot_figures.COLUMNS[path.stem.split("-")[0]]
