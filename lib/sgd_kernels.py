@@ -132,7 +132,7 @@ def _forward(first, last, W, a, start, pixel, value, on, sums):
 
 def _update(first, last, W, a, start, example, value, on, moves):
     """Add to the rows of W from first to last moves_i a_s x_i for each input i at which neuron s is on."""
-    step = np.empty((len(moves), BLOCK), W.dtype)
+    step, change = np.zeros((len(moves), BLOCK), W.dtype), np.empty(BLOCK, W.dtype)
     zero = a[0] * 0
     for b in range(first, last, BLOCK):
         size = min(BLOCK, last - b)
@@ -142,9 +142,13 @@ def _update(first, last, W, a, start, example, value, on, moves):
             for s in range(size):
                 push[s] = move * top[s] if active[s] else zero
         for p in range(len(start) - 1):
-            w = W[p, b : b + size]
+            # Summed up before it meets W, or W would be rounded several times.
+            change[:] = 0
             for k in range(start[p], start[p + 1], UNROLLED):
                 s0, s1, s2, s3 = step[example[k]], step[example[k + 1]], step[example[k + 2]], step[example[k + 3]]
                 v0, v1, v2, v3 = value[k], value[k + 1], value[k + 2], value[k + 3]
-                for s in range(size):
-                    w[s] += v0 * s0[s] + v1 * s1[s] + v2 * s2[s] + v3 * s3[s]
+                for s in range(BLOCK):
+                    change[s] += v0 * s0[s] + v1 * s1[s] + v2 * s2[s] + v3 * s3[s]
+            w = W[p, b : b + size]
+            for s in range(size):
+                w[s] += change[s]
