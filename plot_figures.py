@@ -153,7 +153,7 @@ def draw(args):
         raise RunError(
             f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}{left_out(args.results)}"
         )
-    if len(rows) == len(COLUMNS) and any(rows.values()):
+    if parts == GRIDS and any(rows.values()):
         drawn["claims.md"] = claims.tell(rows)
     save(drawn, args.out)
 
