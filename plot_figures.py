@@ -83,7 +83,7 @@ PANELS = [
 # Figure 4: how the lines are drawn along which robust accuracy passes a level.
 LEVELS = {0.95: ("-", "^"), 0.5: ("--", "o"), 0.05: (":", "v")}
 
-STYLE = {"font.size": 8, "axes.titlesize": 7.5, "figure.titlesize": 8, "legend.fontsize": 7}
+STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "legend.fontsize": 7}
 STYLE |= {"xtick.labelsize": 7, "ytick.labelsize": 7, "legend.handlelength": 2.2}
 STYLE |= {"axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 4, "hatch.linewidth": 0.4}
 WIDTH_COLOURS = {1000: "tab:red", 10000: "tab:orange", 100000: "tab:blue"}
@@ -268,12 +268,12 @@ def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
     styles = curve_styles(curve, grouped(rows, curve)) if across == "d" else {None: {"color": "black", "marker": "o"}}
     # At inputs of norm 1 eta is what the fourth panel shows, with bias nobody knows it.
     panels = PANELS[:3] if rows[0]["normalize"] or rows[0]["bias"] else PANELS
-    lines, size = ((2, 2), (6, 4.9)) if len(panels) == 4 else ((1, 3), (7, 2.7))
+    lines, size = ((2, 2), (6, 5)) if len(panels) == 4 else ((1, 3), (7, 2.8))
     log = {"xscale": "log", "yscale": "log"}
     drawn, axes = plt.subplots(*lines, figsize=size, layout="constrained", subplot_kw=log)
-    for ax, (title, *panel) in zip(axes.flat, panels):
+    for ax, panel in zip(axes.flat, panels):
         draw_panel(ax, rows, across, curve, styles, *panel)
-        ax.set(title=title, xlabel="$d$" if across == "d" else symbol)
+        ax.set_xlabel("$d$" if across == "d" else symbol)
 
     handles = [Line2D([], [], **style) for value, style in styles.items() if value]
     labels = [f"{symbol} = {value:,.10g}" for value in styles if value]
@@ -307,10 +307,10 @@ def curve_styles(curve, values):
     return styles
 
 
-def draw_panel(ax, rows, across, curve, styles, quantity, symbol, power, bound):
+def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, bound):
     """The quantity's mean over seeds, a curve for each of the styles, and over d the paper's rate c d^power.
 
-    Beside the rate stand the fitted powers of the curves, as lib/claims.py has them.
+    The title has the fitted powers of the curves, as lib/claims.py has them.
     """
     scales, extent, powers = [], [], []
     ax.autoscale(False)  # it cannot tell a single run from no range at all
@@ -320,16 +320,17 @@ def draw_panel(ax, rows, across, curve, styles, quantity, symbol, power, bound):
             d, mean, band = draw_curve(ax, grouped(own, across), quantity, style)
             extent += [*band[0], *band[1]]
             scales.append(np.log(mean) - power * np.log(d))
-            fitted, _ = exponents(own, quantity)
-            powers += [np.mean(fitted)] if fitted else []
+            if across == "d" and len(d) > 2:  # without seeds that have the usual sizes the power of what is drawn
+                powers.append(np.mean(exponents(own, quantity)[0] or [np.polyfit(np.log(d), np.log(mean), 1)[0]]))
     places = sorted(grouped(rows, across))
     if scales and across == "d" and len(places) > 1:
         rate = np.exp(np.mean(np.concatenate(scales))) * np.array(places) ** power
         ax.plot(places, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)
-        powers = [f"$d^{{{each:.2f}}}$" for each in sorted({min(powers), max(powers)}, key=abs)] if powers else []
-        fits = ["measured: " + " to ".join(dict.fromkeys(powers))] if powers else []
-        ax.legend(ax.lines[-1:], ["\n".join([f"paper: {bound}", *fits])], frameon=False)
+        ax.legend(ax.lines[-1:], [f"paper: {bound}"], frameon=False)
         extent += [*rate]
+    powers = [f"$d^{{{each:.2f}}}$" for each in sorted({min(powers), max(powers)}, key=abs)] if powers else []
+    fitted = ["measured: " + " to ".join(dict.fromkeys(powers))] if powers else []
+    ax.set_title("\n".join([title, *fitted]))
     ax.set_ylabel(symbol)
     ax.set_xlim(places[0] / 1.2, places[-1] * 1.2)
     tick_each(ax, places)
@@ -389,7 +390,7 @@ def draw_left(ax, rows, title, grid, caps):
         hatch_caps(ax, rows, caps)
         draw_bound(ax, lambda d: 5 / np.sqrt(d), r"the paper's $5\,/\sqrt{d}$")
         at = f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
-        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{still_training(rows)}")
+        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{still_training(rows)}", fontsize=7.5)
 
 
 def draw_right(ax, rows, title, grid, _):
@@ -399,7 +400,7 @@ def draw_right(ax, rows, title, grid, _):
     if draw_map(ax, rows, "width", widths, "V", radii, falls=False):
         draw_bound(ax, lambda width: 25 / np.sqrt(width), r"the paper's $25\,/\sqrt{m}$")
         at = f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
-        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{still_training(rows)}")
+        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{still_training(rows)}", fontsize=7.5)
 
 
 def still_training(rows):

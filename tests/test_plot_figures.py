@@ -269,18 +269,24 @@ def test_curves_of_several_C0_are_of_the_same_runs():
     assert small == [[25, 1.5], [100, 1], [400, 1.5]] and large == [[25, 4], [100, 3]]
 
 
-def test_beside_the_papers_rate_stand_the_fitted_powers():
+def test_titles_have_the_fitted_powers_and_legends_the_papers_rate():
     def row(size, width, power):
         return ntk_row(size, width, 10, 0, rel_delta_mean=size ** (2 * power), grad_norm_mean=size**0.9)
 
     rows = [row(size, width, power) for size in (5, 10, 20) for width, power in ((100, -0.6), (1000, -0.4))]
     figure = figure_2(*rows)
-    texts = [ax.get_legend().get_texts()[0].get_text() for ax in figure.axes]
-    assert texts[0] == "paper: $c\\,/\\sqrt{d}$\nmeasured: $d^{-0.40}$ to $d^{-0.60}$"
-    assert texts[1].endswith("\nmeasured: $d^{0.45}$")  # the same for both curves
-    assert texts[3].endswith("\nmeasured: $d^{-0.85}$ to $d^{-1.05}$")
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles[0] == "smallest flipping step\nmeasured: $d^{-0.40}$ to $d^{-0.60}$"
+    assert titles[1] == "gradient\nmeasured: $d^{0.45}$"  # the same for both curves
+    assert titles[3].endswith("\nmeasured: $d^{-0.85}$ to $d^{-1.05}$")
+    assert figure.axes[0].get_legend().get_texts()[0].get_text() == r"paper: $c\,/\sqrt{d}$"
     two = figure_2(*(row(size, 100, -0.6) for size in (5, 10)))
-    assert "measured" not in two.axes[0].get_legend().get_texts()[0].get_text()
+    assert two.axes[0].get_title() == "smallest flipping step"
+
+
+def test_a_curve_of_no_whole_seed_has_its_power_too():
+    rows = [ntk_row(size, 100, 10, seed, rel_delta_mean=size**-1.4) for seed, size in enumerate((5, 10, 20))]
+    assert figure_2(*rows).axes[0].get_title().endswith("measured: $d^{-0.70}$")
 
 
 def test_a_fourth_panel_has_eta_at_norm_1_where_that_is_another_than_eta():
