@@ -2,11 +2,15 @@
 
 Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py
 wrote to the folder --results; when it draws all of them, it also holds the paper's claims against the rows, in
-claims.md. The files figure2, figure3 and figure4 hold the runs with the scripts' default settings. On stderr it says
-how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead of drawing. Runs
-with other digits, bs, lr, T, atk_iters or patience are never averaged with those: they get figures of their own, named
-after what differs. So do runs with bias in Figures 2 and 3; in Figure 4 bias and box get panels. --networks also draws
-a gallery of smallest flipping steps.
+claims.md. The files figure2, figure3 and figure4 hold the runs with the scripts' default settings. Runs with other
+digits, bs, lr, T, atk_iters or patience are never averaged with those: they get figures of their own, named after what
+differs, such as figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box
+get panels. Where rows have several C0 or widths, the paper's are drawn, or what --C0 and --width choose: Figure 2 is at
+one C0, Figure 3 at one width, Figure 4 left at one of both. The claims do not heed this choice.
+
+On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
+of drawing. --networks also draws a gallery of smallest flipping steps. A table figure4_cap.csv in --results, of the most
+that any classifier can reach, is drawn into Figure 4 left.
 """
 
 import argparse
@@ -14,6 +18,7 @@ import functools
 import itertools
 import math
 import sys
+from operator import itemgetter
 from pathlib import Path
 
 import matplotlib
@@ -26,7 +31,6 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 import advtrain
 import ntk_normal
@@ -39,15 +43,21 @@ from lib.groups import (
     by_settings,
     crossings,
     ended_by_T,
+    eta_at_norm_1,
+    exponents,
     fix,
     grouped,
     latest_of_each_run,
     left_of_figure4,
+    mean_crossing,
     of_the_same_runs,
+    read_caps,
     right_of_figure4,
+    told,
 )
 from lib.progress import say
 from lib.results import configuration_columns, numbers, read_rows, results_files
+from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
 # Each part of a figure: the script that runs it, and its grid, as a function of laptop (and authors, in Figure 4).
@@ -57,16 +67,25 @@ GRIDS = {
     "4 left": ("advtrain", figure4_left.runs),
     "4 right": ("advtraingap", figure4_right.runs),
 }
-COLUMNS = {
-    "ntk_normal": ntk_normal.COLUMNS,
-    "advtrain": advtrain.COLUMNS,
-    "advtraingap": advtrain.COLUMNS,
-}
+COLUMNS = {"ntk_normal": ntk_normal.COLUMNS, "advtrain": advtrain.COLUMNS, "advtraingap": advtrain.COLUMNS}
 ADDED = {"ntk_normal": ntk_normal.ADDED, "advtrain": advtrain.ADDED, "advtraingap": advtrain.ADDED}
 PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "with bias and box", (1, 0): "with bias", (0, 1): "with box"}
+# What --C0 and --width choose for each part; the other parts have all there are on an axis, or as curves.
+CHOICES = {"2": ("C0",), "3": ("width",), "4 left": ("width", "C0"), "4 right": ()}
 
-STYLE = {"font.size": 7.5, "axes.titlesize": 7.5, "figure.titlesize": 7.5, "legend.fontsize": 6.5}
-STYLE |= {"axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 3.5, "hatch.linewidth": 0.4}
+# Figures 2 and 3: a panel's title, what it shows of a row and how that is written, and the paper's rate as a power of d.
+PANELS = [
+    ("smallest flipping step", itemgetter("rel_delta_mean"), r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c\,/\sqrt{d}$"),
+    ("gradient", itemgetter("grad_norm_mean"), r"$\|\nabla f\|$", 0.5, r"$c\,\sqrt{d}$"),
+    ("step size", itemgetter("eta_mean"), r"$|\eta|$", -1.0, r"$c\,/\,d$"),
+    ("step size at inputs of norm 1", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
+]
+# Figure 4: how the lines are drawn along which robust accuracy passes a level.
+LEVELS = {0.95: ("-", "^"), 0.5: ("--", "o"), 0.05: (":", "v")}
+
+STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "legend.fontsize": 7}
+STYLE |= {"xtick.labelsize": 7, "ytick.labelsize": 7, "legend.handlelength": 2.2}
+STYLE |= {"axes.linewidth": 0.6, "lines.linewidth": 1.1, "lines.markersize": 4, "hatch.linewidth": 0.4}
 WIDTH_COLOURS = {1000: "tab:red", 10000: "tab:orange", 100000: "tab:blue"}
 COLOURS = ("#CC79A7", "#000000", "#56B4E9", "#8C6D31")
 MARKERS = "os^Dv<>pP*"
@@ -82,9 +101,7 @@ def main():
 
 def parse_arguments() -> argparse.Namespace:
     parser = command_line.bare_parser(__doc__)
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="the folder with the CSVs (default: results)"
-    )
+    parser.add_argument("--results", type=Path, default="results", help="the folder with the CSVs (default: results)")
     parser.add_argument("--out", type=Path, default="figures", help="the folder to draw into (default: figures)")
     figure = {"type": command_line.whole_number(2, 4), "nargs": "+", "default": [2, 3, 4]}
     parser.add_argument("--figure", **figure, help="which of the figures 2, 3 and 4 (default: all)")
@@ -95,7 +112,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--networks", type=Path, metavar="", help="also draw a gallery from what ntk_normal.py --save-dir saved here"
     )
-    return parser.parse_args()
+    choice = "where the rows have several (default: the paper's, if it has enough rows)"
+    for option, kind, figures in (("--C0", command_line.positive, "2"), ("--width", command_line.whole_number(1), "3")):
+        parser.add_argument(option, type=kind, metavar="", help=f"that of Figures {figures} and 4 left, {choice}")
+    args = parser.parse_args()
+    for option in ("C0", "width"):
+        if getattr(args, option) is not None and not any(option in CHOICES[part] for part in parts_of(args.figure)):
+            parser.error(f"--{option} chooses nothing in figure {' '.join(map(str, args.figure))}")
+    return args
 
 
 def print_missing(args):
@@ -114,50 +138,60 @@ def draw(args):
     plt.rcParams.update(STYLE)
     parts = parts_of(args.figure)
     rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
+    chosen = {part: choose(part, rows[script], args) for part, (script, _) in parts.items()}
+    caps = read_caps(args.results)
     for part, (script, _) in parts.items():
         say_how_many(part, rows[script])
-    drawn = draw_figures(args.figure, rows)
+    drawn = draw_figures(chosen, caps)
+    if not drawn and any(chosen.values()):
+        raise RunError(
+            "figure 3 compares several C0, and the rows have only one at each width (ntk_normal.py --C0 10 20)"
+        )
     if args.networks:
         drawn["gallery"] = draw_gallery(args.networks)
     if not drawn:
         raise RunError(
             f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}{left_out(args.results)}"
         )
-    if len(rows) == len(COLUMNS) and any(rows.values()):
-        drawn["claims.md"] = claims.tell(rows, read_caps(args.results))
+    if parts == GRIDS and any(rows.values()):
+        drawn["claims.md"] = claims.tell(rows, caps)
     save(drawn, args.out)
-
-
-def read_caps(folder: Path) -> dict:
-    path = folder / "figure4_cap.csv"
-    lines = path.read_text().splitlines()[1:] if path.exists() else []
-    cells = [[float(cell) for cell in line.split(",")] for line in lines]
-    return {(num1, num2, d, eps): cap for num1, num2, _, d, eps, cap in cells}
 
 
 def parts_of(figures: list[int]) -> dict:
     return {part: grid for part, grid in GRIDS.items() if int(part[0]) in figures}
 
 
-def draw_figures(figures: list[int], rows: dict[str, list[dict]]) -> dict[str, Figure]:
-    """The figures by the name of their file, from each script's rows; none where there are no rows."""
+def choose(part: str, rows: list[dict], args) -> list[dict]:
+    """The rows with the C0 and the width that args choose for this part of a figure. Raises RunError if none has."""
+    for column in CHOICES[part]:
+        value, there = getattr(args, column), grouped(rows, column)
+        if value is not None and rows:
+            if value not in there:
+                others = ", ".join(f"{other:.10g}" for other in there)
+                raise RunError(f"no row for figure {part} has {column} {value:.10g}; there is {others}")
+            rows = there[value]
+    return rows
+
+
+def draw_figures(rows: dict[str, list[dict]], caps: dict) -> dict[str, Figure]:
+    """The figures by the name of their file, from the rows of each part; none where there are no rows."""
     drawn = {}
-    if {2, 3} & set(figures):
-        for settings, (runs,) in by_settings(SETTINGS, rows["ntk_normal"]).items():
-            if 2 in figures and runs:
-                drawn["_".join(["figure2", *settings])] = draw_curves(runs, settings, "width", "C0", usual=10)
-            if 3 in figures and runs:
-                drawn["_".join(["figure3", *settings])] = draw_curves(runs, settings, "C0", "width", usual=100000)
-    if 4 in figures:
-        for settings, (left, right) in by_settings(ADVERSARIAL_SETTINGS, rows["advtrain"], rows["advtraingap"]).items():
-            if left or right:
-                drawn["_".join(["figure4", *settings])] = draw_maps(settings, left, right)
+    for part, curve, fixed, usual in (("2", "width", "C0", 10), ("3", "C0", "width", 100000)):
+        for settings, (runs,) in by_settings(SETTINGS, rows.get(part, [])).items():
+            runs = fix(runs, fixed, usual, curve, "size")
+            if len(grouped(runs, "C0")) > (part == "3"):  # else Figure 3 would show a curve of Figure 2
+                drawn["-".join([f"figure{part}", *told(settings)[0]])] = draw_curves(runs, settings, curve)
+    both = rows.get("4 left", []), rows.get("4 right", [])
+    for settings, (left, right) in by_settings(ADVERSARIAL_SETTINGS, *both).items():
+        if left or right:
+            drawn["-".join(["figure4", *told(settings)[0]])] = draw_maps(settings, left, right, caps)
     return drawn
 
 
 def left_out(folder: Path) -> str:
     """The CSVs in folder that have no name to be read by, in words, such as "; not read: mine.csv"."""
-    read = {path for script in COLUMNS for path in results_files(folder, script)}
+    read = {path for script in COLUMNS for path in results_files(folder, script)} | {folder / "figure4_cap.csv"}
     others = sorted(path.name for path in folder.glob("*.csv") if path not in read)
     names = ", ".join(f"{script}*.csv" for script in COLUMNS)
     return f"; it reads {names} and left out {', '.join(others)}" if others else ""
@@ -223,215 +257,216 @@ def say_how_many(part, rows):
 # ---------------------------------------------------------------------------------------------- Figures 2 and 3
 
 
-def draw_curves(rows: list[dict], settings: tuple, curve: str, fixed: str, usual: float) -> Figure:
-    """Figure 2, a curve for each width at one C0, or Figure 3, a curve for each C0 at one width, against d."""
-    rows = fix(rows, fixed, usual, curve, "size")
-    rows = of_the_same_runs(rows) if curve == "C0" else rows
-    log = {"xscale": "log", "yscale": "log"}
-    drawn, axes = plt.subplots(1, 3, figsize=(5.5, 2.3), layout="constrained", subplot_kw=log)
-    styles = curve_styles(curve, grouped(rows, curve))
-    for ax, column, title, power, bound in [
-        (axes[0], "rel_delta_mean", r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c/\sqrt{d}$"),
-        (axes[1], "grad_norm_mean", r"$\|\nabla f\|$", 0.5, r"$c\sqrt{d}$"),
-        (axes[2], "eta_mean", r"$|\eta|$", -1.0, r"$c/d$"),
-    ]:
-        draw_panel(ax, rows, curve, styles, column, power, bound)
-        ax.set(title=title, xlabel="$d$")
+def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
+    """Figure 2, a curve for each width, or Figure 3, a curve for each C0, against d.
 
-    symbol = "m" if curve == "width" else "C_0"
-    handles = [Line2D([], [], **style) for style in styles.values()]
-    labels = [f"${symbol}$ = {value:,.10g}" for value in styles]
+    At a single d the widths, or the C0, are one curve: against them.
+    """
+    rows = of_the_same_runs(rows) if curve == "C0" else rows
+    symbol = "$m$" if curve == "width" else "$C_0$"
+    across = "d" if len(grouped(rows, "d")) > 1 or len(grouped(rows, curve)) == 1 else curve
+    styles = curve_styles(curve, grouped(rows, curve)) if across == "d" else {None: {"color": "black", "marker": "o"}}
+    # At inputs of norm 1 eta is what the fourth panel shows, with bias nobody knows it.
+    panels = PANELS[:3] if rows[0]["normalize"] or rows[0]["bias"] else PANELS
+    lines, size = ((2, 2), (6, 5)) if len(panels) == 4 else ((1, 3), (7, 2.8))
+    log = {"xscale": "log", "yscale": "log"}
+    drawn, axes = plt.subplots(*lines, figsize=size, layout="constrained", subplot_kw=log)
+    for ax, panel in zip(axes.flat, panels):
+        draw_panel(ax, rows, across, curve, styles, *panel)
+        ax.set_xlabel("$d$" if across == "d" else symbol)
+
+    handles = [Line2D([], [], **style) for value, style in styles.items() if value]
+    labels = [f"{symbol} = {value:,.10g}" for value in styles if value]
     if any(ended_by_T(row) for row in rows):
-        handles.append(Line2D([], [], color="0.4", marker="o", markerfacecolor="white", linestyle="none"))
-        labels.append("stayed in the ball for all $T$ epochs")
-    drawn.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
-    at = f"$C_0$ = {rows[0]['C0']:g}" if fixed == "C0" else f"$m$ = {rows[0]['width']:,g}"
+        handles.append(Line2D([], [], color="0.4", marker="o", markerfacecolor="none", linestyle="none"))
+        labels.append(f"still inside the ball after {rows[0]['T']:,g} epochs")
+    if handles:
+        drawn.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+    at = [f"$d$ = {rows[0]['d']:g}"] if across != "d" else []
+    at.append(f"$m$ = {rows[0]['width']:,g}" if curve == "C0" else f"$C_0$ = {rows[0]['C0']:g}")
+    at += [*told(settings)[1], seeds(grouped(rows, curve, "d"), "mean and standard deviation")]
     without = sum(row["no_flip"] for row in rows)
-    unflipped = [f"{without:,g} rays that never flip left out"] if without else []
-    drawn.suptitle(", ".join([at, *settings, seeds(grouped(rows, curve, "d")), *unflipped]))
+    at += [f"{without:,g} rays that never flip left out"] if without else []
+    drawn.suptitle(", ".join(at))
     return drawn
 
 
 def curve_styles(curve, values):
-    """How the curve of each value is drawn, in Figure 2 in the paper's colours."""
+    """How the curve of each value is drawn: widths in the paper's colours, C0 from light to dark."""
     colours, markers = itertools.cycle(COLOURS), itertools.cycle(MARKERS)
-    styles = {}
+    styles, last = {}, max(len(values) - 1, 1)
     for place, value in enumerate(values):
-        colour = curve == "width" and WIDTH_COLOURS.get(value) or next(colours)
-        # Equal curves stay visible, the larger markers beneath.
-        size = {"markersize": 3 + place, "zorder": 2.5 - place / 100}
-        styles[value] = {"color": colour, "marker": next(markers), **size}
+        style = {"marker": next(markers), "zorder": 2.5 - place / 100}
+        if curve == "width":
+            # Equal curves stay visible, the thicker ones beneath.
+            style |= {"color": WIDTH_COLOURS.get(value) or next(colours)}
+            style |= {"markersize": 3 + 3.5 * place / last, "linewidth": 0.9 + 1.2 * place / last}
+        else:
+            style |= {"color": plt.get_cmap("plasma")(0.82 * (1 - place / last))}
+        styles[value] = style
     return styles
 
 
-def draw_panel(ax, rows, curve, styles, column, power, bound):
-    """The column's mean over seeds against d, a curve for each of the styles, and the paper's rate c d^power."""
-    scales, extent = [], []
+def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, bound):
+    """The quantity's mean over seeds, a curve for each of the styles, and over d the paper's rate c d^power.
+
+    The title has the fitted powers of the curves, as lib/claims.py has them.
+    """
+    scales, extent, powers = [], [], []
     ax.autoscale(False)  # it cannot tell a single run from no range at all
     for value, style in styles.items():
-        cells = grouped([row for row in rows if row[curve] == value and np.isfinite(row[column])], "d")
-        if cells:
-            d, mean, band = draw_curve(ax, cells, column, style)
+        own = [row for row in rows if value in (None, row[curve]) and np.isfinite(quantity(row))]
+        if own:
+            d, mean, band = draw_curve(ax, grouped(own, across), quantity, style)
             extent += [*band[0], *band[1]]
             scales.append(np.log(mean) - power * np.log(d))
-    d = np.array(sorted({row["d"] for row in rows}))
-    if scales and len(d) > 1:
-        rate = np.exp(np.mean(np.concatenate(scales))) * d**power
-        ax.plot(d, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)
-        ax.legend(ax.lines[-1:], [bound], frameon=False)
+            if across == "d" and len(d) > 2:  # without seeds that have the usual sizes the power of what is drawn
+                powers.append(np.mean(exponents(own, quantity)[0] or [np.polyfit(np.log(d), np.log(mean), 1)[0]]))
+    places = sorted(grouped(rows, across))
+    if scales and across == "d" and len(places) > 1:
+        rate = np.exp(np.mean(np.concatenate(scales))) * np.array(places) ** power
+        ax.plot(places, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)
+        ax.legend(ax.lines[-1:], [f"paper: {bound}"], frameon=False)
         extent += [*rate]
-    log_ticks(ax, d, extent)
+    powers = [f"$d^{{{each:.2f}}}$" for each in sorted({min(powers), max(powers)}, key=abs)] if powers else []
+    fitted = ["measured: " + " to ".join(dict.fromkeys(powers))] if powers else []
+    ax.set_title("\n".join([title, *fitted]))
+    ax.set_ylabel(symbol)
+    ax.set_xlim(places[0] / 1.2, places[-1] * 1.2)
+    tick_each(ax, places)
+    tick_log(ax, extent)
 
 
-def draw_curve(ax, cells, column, style):
+def draw_curve(ax, cells, quantity, style):
     """One curve with its band of a standard deviation over seeds; hollow markers where T epochs ended a run."""
-    d = np.array(list(cells))
-    mean = np.array([np.mean([row[column] for row in cell]) for cell in cells.values()])
-    spread = np.array([np.std([row[column] for row in cell], ddof=len(cell) > 1) for cell in cells.values()])
+    x = np.array(list(cells))
+    values = [[quantity(row) for row in cell] for cell in cells.values()]
+    mean = np.array([np.mean(cell) for cell in values])
+    spread = np.array([np.std(cell, ddof=len(cell) > 1) for cell in values])
     ended = np.array([any(ended_by_T(row) for row in cell) for cell in cells.values()])
-    ax.plot(d, mean, **style)
-    ax.plot(d[ended], mean[ended], **style | {"linestyle": "none", "markerfacecolor": "white"})
+    ax.plot(x, mean, **style, markevery=list(~ended))
+    ax.plot(x[ended], mean[ended], **style | {"linestyle": "none", "markerfacecolor": "none", "zorder": 2.9})
     band = np.maximum(mean - spread, mean / 10), mean + spread
-    ax.fill_between(d, *band, color=style["color"], alpha=0.25, linewidth=0)
-    return d, mean, band
+    ax.fill_between(x, *band, color=style["color"], alpha=0.2, linewidth=0)
+    return x, mean, band
 
 
-def log_ticks(ax, dimensions, extent):
-    """Both logarithmic axes labelled in plain numbers, the horizontal one at the dimensions that were run."""
-    shown = []
-    for d in sorted(dimensions):
-        if not shown or d > 1.6 * shown[-1]:
-            shown.append(d)
-    ax.set_xlim(shown[0] / 1.2, max(dimensions) * 1.2)
-    if extent:
-        # A single value would have no room and no tick: the axis spans a factor of 2.2 at least.
-        middle, factor = np.sqrt(min(extent) * max(extent)), np.sqrt(max(max(extent) / min(extent), 2)) * 1.1
-        ax.set_ylim(middle / factor, middle * factor)
-    ax.xaxis.set_major_locator(FixedLocator(shown))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    ax.yaxis.set_minor_locator(NullLocator())
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def seeds(cells):
-    """How many seeds the cells, groups of rows that differ in the seed alone, are the mean of."""
+def seeds(cells, what="mean"):
+    """Over how many seeds the mean, or what else is told, is of the cells: groups of rows that differ in the seed alone."""
     counts = {len(cell) for cell in cells.values()}
-    return "1 seed" if counts == {1} else f"{'-'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
+    return "1 seed" if counts == {1} else f"{what} over {'–'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
 
 
 # ----------------------------------------------------------------------------------------------------- Figure 4
 
 
-def draw_maps(settings: tuple, left: list[dict], right: list[dict]) -> Figure:
+def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) -> Figure:
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
-    laptop = settings == tuple(f"{name}={value}" for name, value in figure4_left.LAPTOP.items())
+    laptop = tuple(f"{name}={value}" for name, value in figure4_left.LAPTOP.items())
+    grid = {(): False, laptop: True}.get(settings)  # of other settings there are no grids
     present = {(0, 0)} | {(row["bias"], row["box"]) for row in left + right}
     protocols = [key for key in PROTOCOLS if key in present]
-    drawn, axes = plt.subplots(
-        len(protocols), 2, figsize=(5.5, 0.4 + 2.2 * len(protocols)), layout="constrained", squeeze=False
-    )
-    for protocol, (ax_left, ax_right) in zip(protocols, axes):
-        title = PROTOCOLS[protocol]
-        draw_left(ax_left, [row for row in left if (row["bias"], row["box"]) == protocol], f"left, {title}", laptop)
-        draw_right(ax_right, [row for row in right if (row["bias"], row["box"]) == protocol], f"right, {title}", laptop)
+    sides = [(draw, rows) for draw, rows in ((draw_left, left), (draw_right, right)) if rows]
+    shape = len(protocols), len(sides)
+    size = 1.1 + 2.7 * len(sides), 1 + 2.4 * len(protocols)
+    drawn, axes = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
+    marks = {}
+    for protocol, line in zip(protocols, axes):
+        for ax, (draw, rows) in zip(line, sides):
+            draw(ax, [row for row in rows if (row["bias"], row["box"]) == protocol], PROTOCOLS[protocol], grid, caps)
+            marks |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
-    drawn.colorbar(scale, ax=axes, label="robust test accuracy", aspect=30)
-    if settings:
-        drawn.suptitle(", ".join(settings))
+    drawn.colorbar(scale, ax=axes, label="robust test accuracy", aspect=15 * len(protocols))
+    drawn.legend(marks.values(), marks, loc="outside lower center", ncols=len(sides), facecolor="0.92")
+    drawn.suptitle(", ".join(told(settings)[1]) or None)
     return drawn
 
 
-def draw_left(ax, rows, title, laptop):
+def draw_left(ax, rows, title, grid, caps):
     rows = left_of_figure4(rows)
-    sizes, epsilons = grid_axes("4 left", laptop, "size", "eps")
+    sizes, epsilons = grid_axes("4 left", grid, "size", "eps")
     ax.set(title=title, xlabel="$d$", ylabel=r"$\varepsilon$")
-    if draw_map(ax, rows, "size", sizes, "eps", epsilons, falls=True):
-        draw_bound(ax, lambda size: 5 / size, r"$5/\sqrt{d}$", "upper right")
-        count = seeds(grouped(rows, "size", "eps"))
-        ax.set_title(f"{title}\n$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}, {count}")
-        ax.xaxis.set_major_locator(FixedLocator((5, 7, 10, 14, 20, 28)))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size**2:g}"))
+    if draw_map(ax, rows, "d", [size**2 for size in sizes], "eps", epsilons, falls=True):
+        hatch_caps(ax, rows, caps)
+        draw_bound(ax, lambda d: 5 / np.sqrt(d), r"the paper's $5\,/\sqrt{d}$")
+        at = f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
+        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{still_training(rows)}", fontsize=7.5)
 
 
-def draw_right(ax, rows, title, laptop):
+def draw_right(ax, rows, title, grid, _):
     rows = right_of_figure4(rows)
-    widths, radii = grid_axes("4 right", laptop, "width", "gap")
-    ax.set(title=title, xlabel="$m$", ylabel="$V$", xscale="log")
+    widths, radii = grid_axes("4 right", grid, "width", "gap")
+    ax.set(title=title, xlabel="$m$", ylabel="$V$")
     if draw_map(ax, rows, "width", widths, "V", radii, falls=False):
-        draw_bound(ax, lambda width: 25 / np.sqrt(width), r"$25/\sqrt{m}$", "lower left")
-        count = seeds(grouped(rows, "width", "V"))
-        ax.set_title(f"{title}\n$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}, {count}")
-        ax.xaxis.set_major_locator(FixedLocator(widths))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda width, _: f"{width:,g}"))
+        draw_bound(ax, lambda width: 25 / np.sqrt(width), r"the paper's $25\,/\sqrt{m}$")
+        at = f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
+        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{still_training(rows)}", fontsize=7.5)
+
+
+def still_training(rows):
+    """How many of the runs T epochs ended, as a further line of a title."""
+    ended = sum(map(ended_by_T, rows))
+    return f"\n{ended} of {len(rows)} runs still training after {rows[0]['T']:,g} epochs" if ended else ""
 
 
 def grid_axes(part, laptop, *options):
-    """The values of the options in the grid of a part of Figure 4: the paper's, or the laptop's thinner one."""
-    grid = [run for _, run in GRIDS[part][1](laptop=laptop)]
+    """The options' values in the grid of a part of Figure 4: the paper's, the laptop's thinner one, or none for None."""
+    grid = [] if laptop is None else [run for _, run in GRIDS[part][1](laptop=laptop)]
     return [sorted({run[option] for run in grid}) for option in options]
 
 
 def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; True if there are rows.
 
-    Cells without runs are hatched. A dot marks those with a run that T epochs ended, a line in each column where robust
-    accuracy passes 50%.
+    Cells without runs are hatched. For each of the LEVELS a line joins the places, one in each column, where robust
+    accuracy passes it.
     """
     ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
     if not rows:
         ax.set(xticks=[], yticks=[])
-        ax.xaxis.set_minor_locator(NullLocator())
         ax.text(0.5, 0.5, "no runs", transform=ax.transAxes, ha="center", va="center", backgroundcolor="white")
         return False
     across = sorted({*across, *grouped(rows, horizontal)})
     up = sorted({*up, *grouped(rows, vertical)})
     accuracy = np.full((len(up), len(across)), np.nan)
-    cells = grouped(rows, horizontal, vertical)
-    for (x, y), cell in cells.items():
+    sides, heights = cell_edges(across, log=True), cell_edges(up)
+    ax.set(xscale="log", xlim=sides[[0, -1]], ylim=heights[[0, -1]])
+    for (x, y), cell in grouped(rows, horizontal, vertical).items():
         accuracy[up.index(y), across.index(x)] = np.mean([row["robust_test_acc"] for row in cell])
-    sides, levels = edges(across, log=ax.get_xscale() == "log"), edges(up)
-    ax.pcolormesh(sides, levels, accuracy, vmin=0, vmax=1, cmap="cividis")
-    ax.set(xlim=sides[[0, -1]], ylim=levels[[0, -1]])
-    ax.tick_params(axis="x", labelsize=5.5)
-    ax.xaxis.set_minor_locator(NullLocator())
-    ended = [place for place, cell in cells.items() if any(ended_by_T(row) for row in cell)]
-    if ended:
-        dot = {"s": 2.5, "color": "white", "edgecolor": "black", "linewidth": 0.3, "zorder": 3}
-        ax.scatter(*zip(*ended), **dot, label="ended by $T$")
-    halves = []
-    for column, cell in grouped(rows, horizontal).items():
-        half = mean_crossing(cell, vertical, falls)
-        left, right = sides[across.index(column) :][:2]
-        halves += [(left, half), (right, half), (right, np.nan)]
-    if np.isfinite(halves).all(axis=1).any():
-        outline = [withStroke(linewidth=2, foreground="black")]
-        ax.plot(*zip(*halves), color="white", lw=1, solid_capstyle="butt", path_effects=outline, label="one half")
+    ax.pcolormesh(sides, heights, accuracy, vmin=0, vmax=1, cmap="cividis")
+    outline, columns = [withStroke(linewidth=2.4, foreground="black")], grouped(rows, horizontal)
+    for level, (dashes, marker) in LEVELS.items():
+        passed = [mean_crossing(columns.get(place, []), vertical, falls, level) for place in across]
+        style = {"color": "white", "linestyle": dashes, "marker": marker, "path_effects": outline, "zorder": 4}
+        style["markersize"] = 4 if len(across) < 12 else 2.5
+        hidden = "" if np.isfinite(passed).any() else "_"  # from the legend
+        ax.plot(across, passed, **style, label=f"{hidden}robust accuracy passes {level:g}")
+    if np.isnan(accuracy).any():
+        ax.fill_between([], [], facecolor="0.95", edgecolor="0.8", hatch="xxxx", label="no runs")
+    tick_each(ax, across)
     return True
 
 
-def mean_crossing(rows, vertical, falls):
-    """Where robust accuracy passes 50% in a column of a map, mean over the seeds' `crossings`, or NaN."""
-    by_seed = [[(row[vertical], row["robust_test_acc"]) for row in line] for line in grouped(rows, "seed").values()]
-    found = crossings(by_seed, falls)
-    return np.mean(found, axis=0)[0] if found else np.nan
+def hatch_caps(ax, rows, caps):
+    """Hatch where in a map over (d, eps) no classifier can have a robust accuracy of 0.95, from eps where its cap is."""
+    by_d = {}
+    for (num1, num2, d, eps), cap in caps.items():
+        if (num1, num2) == (rows[0]["num1"], rows[0]["num2"]):
+            by_d.setdefault(d, []).append((eps, cap))
+    passed = {d: found.place for d, line in by_d.items() for found in crossings([line], True, 0.95)}
+    if passed:
+        x, limit = np.geomspace(*ax.get_xlim(), 500), ax.get_ylim()[1]
+        lowest = np.interp(np.log(x), np.log(sorted(passed)), [passed[d] for d in sorted(passed)])
+        style = {"edgecolor": "0.75", "hatch": "////", "linewidth": 0.8, "zorder": 2}
+        ax.fill_between(x, lowest, limit, where=lowest < limit, facecolor="none", **style)
+        ax.fill_between([], [], facecolor=plt.get_cmap("cividis")(0), **style, label="no classifier can reach 0.95")
 
 
-def edges(centres, log=False):
-    """The limits of cells around sorted centres, halfway between them (of their logarithms)."""
-    centres = np.log(centres) if log else np.array(centres)
-    between = (centres[1:] + centres[:-1]) / 2
-    limits = np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
-    return np.exp(limits) if log else limits
-
-
-def draw_bound(ax, bound, label, corner):
-    """The paper's threshold as a curve across the map, and the legend in the corner where robust accuracy is 0."""
-    x = np.linspace(*ax.get_xlim(), 2000)
-    ax.plot(x, bound(x), color="white", lw=2.4, scaley=False)
-    ax.plot(x, bound(x), color="tab:red", label=label, scaley=False)
-    ax.legend(loc=corner, framealpha=0.9)
+def draw_bound(ax, bound, label):
+    """The paper's threshold as a curve across the map."""
+    x = np.geomspace(*ax.get_xlim(), 500)
+    outline = [withStroke(linewidth=2.6, foreground="white")]
+    ax.plot(x, bound(x), color="tab:red", linewidth=1.5, label=label, scaley=False, path_effects=outline, zorder=3)
 
 
 # ----------------------------------------------------------------------------------------------------- gallery
@@ -446,41 +481,44 @@ def draw_gallery(folder: Path) -> Figure:
     if not saved:
         raise RunError(f"{folder} has no network that ntk_normal.py --save-dir saved")
     saved.sort(key=lambda network: [network[1][column] for column in ("d", "width", "C0", "bias", "seed")])
-    drawn = plt.figure(figsize=(7.5, 0.45 + 0.85 * len(saved)), layout="constrained")
-    grid = drawn.add_gridspec(len(saved), 15, width_ratios=[1, 1, 1, 0.2] * 3 + [1, 1, 1])
+    drawn = plt.figure(figsize=(6.5, 0.6 + 1.32 * len(saved)), layout="constrained")
+    grid = drawn.add_gridspec(len(saved), 7, width_ratios=[1, 1, 1, 0.15, 1, 1, 1])
     for line, (net, config) in enumerate(saved):
-        axes = [[drawn.add_subplot(grid[line, 4 * digit + place]) for place in range(3)] for digit in range(4)]
+        axes = [[drawn.add_subplot(grid[line, 4 * digit + place]) for place in range(3)] for digit in range(2)]
         draw_steps(axes, net, config)
-        label = f"$d$ = {config['d']}, $m$ = {config['width']:,}\n$C_0$ = {config['C0']:g}"
-        axes[0][0].set_ylabel(f"{label}, seed {config['seed']}" + ", bias" * config["bias"], fontsize=5.5)
+        label = f"$d$ = {config['d']}\n$m$ = {config['width']:,}, $C_0$ = {config['C0']:g}\nseed {config['seed']}"
+        axes[0][0].set_ylabel(label + ", bias" * config["bias"] + ", norm 1" * config["normalize"], fontsize=7)
         if line == 0:
             for ax, title in zip(itertools.chain(*axes), itertools.cycle(("$x$", r"$\delta$", r"$x + \delta$"))):
                 ax.set_title(title)
     drawn.supxlabel(
-        r"Under $x + \delta$: the size $\|\delta\|/\|x\|$ of the smallest step that flips the sign of $f$. "
-        r"Under $\delta$: the ends of its colours. $x$ and $x + \delta$ share their greys.",
-        fontsize=6.5,
+        r"$\delta$ is the smallest step along $\nabla f$ that flips the sign of $f$, and 0.1% more. "
+        r"$x$ and $x + \delta$ share their greys.",
+        fontsize=7,
     )
     return drawn
 
 
 def draw_steps(axes, net, config):
-    """The first two test examples of each digit: nobody chose them. axes has four lines of three."""
+    """The first test example of each digit: nobody chose them. axes has two lines of three."""
     digits = load_digits(config["num1"], config["num2"], config["size"], normalize=config["normalize"])
-    x = torch.cat([digits.test_x[digits.test_y == y][:2] for y in (-1, 1)])
+    x = torch.cat([digits.test_x[digits.test_y == y][:1] for y in (-1, 1)])
     step = smallest_step(net, x)
-    eta = step.eta.where(step.flips, 0)[:, None].float()
+    # At the smallest step itself f is 0, up to rounding.
+    eta = 1.001 * step.eta.where(step.flips, 0)[:, None].float()
     delta = eta * net.value_and_input_gradient(x)[1]
-    relative = step.delta_norm / torch.linalg.vector_norm(x, dim=1)
-    for (ax, ax_step, ax_sum), image, change, size, flips in zip(axes, x, delta, relative, step.flips):
+    relative = torch.linalg.vector_norm(delta, dim=1) / torch.linalg.vector_norm(x, dim=1)
+    values = zip(net.f(x).tolist(), relative.tolist(), net.f(x + delta).tolist())
+    for (ax, ax_step, ax_sum), image, change, (before, size, after), flips in zip(axes, x, delta, values, step.flips):
         largest = change.abs().max().item()
         # Clipped to [0, 1] the sum would often keep its class: both get the greys that the sum needs.
         greys = min(0, (image + change).min().item()), max(1, (image + change).max().item())
         show(ax, image, "gray", *greys)
         show(ax_step, change, "RdBu", -(largest or 1), largest or 1)
         show(ax_sum, image + change, "gray", *greys)
-        ax_step.set_xlabel(f"± {largest:.2g}")
-        ax_sum.set_xlabel(f"{size:.2f}" if flips else "never flips")
+        ax.set_xlabel(f"$f$ = ${before:+.2f}$")
+        ax_step.set_xlabel(f"$\\|\\delta\\|\\,/\\,\\|x\\|$ = {size:.2f}\ncolours: ± {largest:.2g}")
+        ax_sum.set_xlabel(f"$f$ = ${after:+.4f}$" if flips else "never flips")
 
 
 def show(ax, pixels, colours, low, high):

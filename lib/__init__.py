@@ -10,6 +10,7 @@ files        folders, files that are whole or not there, saved networks
 mnist        MNIST's files, unpacked or downloaded
 command_line the options that the scripts share, and errors in one line
 groups       rows by setting, seed and cell
+ticks        the ticks of the figures' axes
 claims       the paper's claims, held against the rows
 """
 

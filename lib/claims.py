@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lib import evidence
 from lib.evidence import SYMBOLS, Record, distinct, span
-from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, grouped
+from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, eta_at_norm_1, grouped, told
 
 PROTOCOLS = {(0, 0): "Paper's formulas", (1, 1): "Authors' bias and box"}
 
@@ -65,7 +65,7 @@ CLAIMS = [
         "is what η would be at x/‖x‖, and its exponent the difference of those of claims 2 and 3. Only C0 = 10, as in "
         "Figure 2, is judged. The paper does not say whether Figure 2's inputs were scaled to norm 1, as Theorem 3.1 "
         "assumes, so networks trained on either are shown, where there are some.",
-        evidence.power_of_d(-1, {"η": lambda row: row["eta_mean"], "(‖δ‖/‖x‖)/‖∇f‖": evidence.eta_at_norm_1}),
+        evidence.power_of_d(-1, {"η": lambda row: row["eta_mean"], "(‖δ‖/‖x‖)/‖∇f‖": eta_at_norm_1}),
     ),
     Claim(
         "With C0, ‖∇f‖ and η grow, and so does ‖δ‖",
@@ -290,7 +290,7 @@ def told_settings(section):
     rows = [row for records in section.findings for row in rows_of(records)] if width else []
     others = [f"{other:,.10g}" for other in grouped(rows, "width") if other != width]
     stands_in = [f"m = {', '.join(others)} in place of {width:,.10g}"] if others else []
-    return ", ".join([*section.settings, *stands_in])
+    return ", ".join([*told(section.settings)[1], *stands_in])
 
 
 def in_short(records):

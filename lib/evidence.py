@@ -16,6 +16,7 @@ from lib.groups import (
     Crossing,
     crossings,
     ended_by_T,
+    exponents,
     fix,
     grouped,
     left_of_figure4,
@@ -171,28 +172,6 @@ def exponent_cells(name, quantity, fitted, rows, power):
         over_all: judged(over_seeds(fitted), abs(np.mean(fitted) - power) <= 0.1),
         from_100: Cell(over_seeds(upper) if upper else ""),
     }
-
-
-def exponents(rows, quantity):
-    """The slope of log(quantity) over log(d) for each seed that has the usual sizes, and those seeds' rows.
-
-    Usual are sizes, three at least, that half of the seeds have.
-    """
-    by_seed = grouped(rows, "seed").values()
-    sizes = {size for size, cell in grouped(rows, "size").items() if 2 * len(cell) >= len(by_seed)}
-    slopes, used = [], []
-    for cell in by_seed:
-        cell = [row for row in cell if row["size"] in sizes]
-        values = np.array([quantity(row) for row in cell])
-        if len(cell) == len(sizes) >= 3 and (np.isfinite(values) & (values > 0)).all():
-            slopes.append(np.polyfit(np.log([row["d"] for row in cell]), np.log(values), 1)[0])
-            used += cell
-    return slopes, used
-
-
-def eta_at_norm_1(row):
-    """η at x/‖x‖; NaN where η itself is that, and with bias, where f is not proportional to x."""
-    return math.nan if row["normalize"] or row["bias"] else ratio(row["rel_delta_mean"], row["grad_norm_mean"])
 
 
 def scaled_steps(rows):

@@ -5,15 +5,32 @@ A row is a dict of column name to number. m is its `width`, d its `size` squared
 
 import itertools
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from lib import RunError
+from lib.results import numbers, read_rows
 
 SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
 
 # The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged.
 SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}
 ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
+
+
+# How a setting is told: in the name of a file, which LaTeX and shells take as it is, and in words.
+TOLD = {
+    "bias": ("bias", "with bias"),
+    "normalize": ("normalize", "inputs of norm 1"),
+    "bs": ("bs{}", "batch size {}"),
+    "lr": ("lr{}", "learning rate {}"),
+    "T": ("T{}", "at most {} epochs"),
+    "atk_iters": ("steps{}", "{} PGD steps"),
+    "patience": ("patience{}", "patience of {} epochs"),
+}
 
 
 def latest_of_each_run(rows: list[dict], configuration: list[str]) -> list[dict]:
@@ -36,6 +53,21 @@ def by_settings(defaults: dict, *files: list[dict]) -> dict[tuple, list[list[dic
             settings = tuple(f"{key}={row[key]!r}".removesuffix(".0") for key in defaults if row[key] != defaults[key])
             runs.setdefault(settings, [[] for _ in files])[place].append(row)
     return runs
+
+
+def told(settings: tuple) -> tuple[list[str], list[str]]:
+    """The settings of `by_settings` as parts of a file's name, such as ["digits3and8", "T100"], and in words."""
+    values = dict(setting.split("=") for setting in settings)
+    pair = [values.pop(name, SETTINGS[name]) for name in ("num1", "num2")]
+    names, words = [], []
+    if pair != [SETTINGS["num1"], SETTINGS["num2"]]:
+        names.append("digits{}and{}".format(*pair))
+        words.append("digits {} and {}".format(*pair))
+    for setting, value in values.items():
+        in_name, in_words = TOLD[setting]
+        names.append(in_name.format(value.replace(".", "p")))  # LaTeX takes a point for the start of the ending
+        words.append(in_words.format(f"{float(value):,.10g}"))
+    return names, words
 
 
 def grouped(rows: list[dict], *columns: str) -> dict:
@@ -75,6 +107,32 @@ def of_the_same_runs(rows: list[dict]) -> list[dict]:
     return kept
 
 
+def exponents(rows: list[dict], quantity: Callable[[dict], float]) -> tuple[list[float], list[dict]]:
+    """The slope of log(quantity) over log(d) for each seed that has the usual sizes, and those seeds' rows.
+
+    Usual are sizes, three at least, that half of the seeds have.
+    """
+    by_seed = grouped(rows, "seed").values()
+    sizes = {size for size, cell in grouped(rows, "size").items() if 2 * len(cell) >= len(by_seed)}
+    slopes, used = [], []
+    for cell in by_seed:
+        cell = [row for row in cell if row["size"] in sizes]
+        values = np.array([quantity(row) for row in cell])
+        if len(cell) == len(sizes) >= 3 and (np.isfinite(values) & (values > 0)).all():
+            slopes.append(np.polyfit(np.log([row["d"] for row in cell]), np.log(values), 1)[0])
+            used += cell
+    return slopes, used
+
+
+def eta_at_norm_1(row: dict) -> float:
+    """η at x/‖x‖, of means over the test examples.
+
+    NaN where η itself is that, and with bias, where f is not proportional to x.
+    """
+    known = not row["bias"] and not row["normalize"] and row["grad_norm_mean"]
+    return row["rel_delta_mean"] / row["grad_norm_mean"] if known else math.nan
+
+
 def left_of_figure4(rows: list[dict]) -> list[dict]:
     """The rows of one width and one C0, the paper's 1,000 and 10 if they can be."""
     return fix(fix(rows, "width", 1000, "size", "eps"), "C0", 10, "size", "eps")
@@ -112,3 +170,23 @@ def crossing(line: list[tuple], falls: bool, level: float = 0.5) -> Crossing | N
             near = high <= 2 * low + 1e-6  # places are rounded: 0.2 √m may be a trifle more than twice 0.1 √m
             return Crossing(place if near else math.nan, low, high)
     return None
+
+
+def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) -> float:
+    """Where robust accuracy passes the level, in the column vertical of the rows: mean over the seeds' `crossings`, or NaN."""
+    by_seed = [[(row[vertical], row["robust_test_acc"]) for row in line] for line in grouped(rows, "seed").values()]
+    found = crossings(by_seed, falls, level)
+    return np.mean(found, axis=0)[0] if found else np.nan
+
+
+def read_caps(folder: Path) -> dict[tuple, float]:
+    """The most robust accuracy that any classifier can have, by (num1, num2, d, eps); none without figure4_cap.csv.
+
+    It is below 1 where test images with different labels lie within 2 eps of each other: they cannot both be right.
+    Raises RunError where the file cannot be read.
+    """
+    path = folder / "figure4_cap.csv"
+    rows = [numbers(row) for row in read_rows(path, ["num1", "num2", "size", "d", "eps", "cap"])]
+    if not all(0 <= row["cap"] <= 1 for row in rows):
+        raise RunError(f"{path} has a cap that is no share, from 0 to 1")
+    return {(row["num1"], row["num2"], row["d"], row["eps"]): row["cap"] for row in rows}

@@ -40,7 +40,7 @@ def test_the_table_of_claims_has_the_settings_with_most_runs():
     head, *lines = summary(text)
     assert head == ["", "claim", "paper's formulas", "authors' bias and box", "settings"] and len(lines) == 12
     title = claims.CLAIMS[6].title
-    assert lines[6] == ["7", title, "holds (3 of 3)", "fails (0 of 2)", "T=100"]
+    assert lines[6] == ["7", title, "holds (3 of 3)", "fails (0 of 2)", "at most 100 epochs"]
     assert lines[0] == ["1", claims.CLAIMS[0].title, "–", "–", ""]
     assert lines[10][2:] == ["holds (3 of 3)", "–", "T=100"]
     assert text.index(f"## 7. {title}\n") < text.index("## Other settings") < text.index(f"### 7. {title}: default")
@@ -57,7 +57,10 @@ def test_the_head_counts_the_claims():
 def test_a_width_that_stands_in_for_the_papers_is_a_setting():
     rows = [ntk_row(5, 10000, C0, 0, bs=32) for C0 in (10, 20)]
     text = tell(rows)
-    assert summary(text)[5][-1] == "bs=32, m = 10,000 in place of 100,000" and summary(text)[1][-1] == "bs=32"
+    assert (
+        summary(text)[5][-1] == "batch size 32, m = 10,000 in place of 100,000"
+        and summary(text)[1][-1] == "batch size 32"
+    )
     assert "\nSettings: bs=32, m = 10,000 in place of 100,000.\n" in below(text, f"5. {claims.CLAIMS[4].title}")
     assert summary(tell([ntk_row(5, 100000, C0, 0) for C0 in (10, 20)]))[5][-1] == ""
 

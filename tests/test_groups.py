@@ -30,6 +30,33 @@ def test_settings_are_what_differs_from_the_defaults():
     assert groups.by_settings(groups.SETTINGS, []) == {(): [[]]}
 
 
+def test_settings_are_told_in_names_that_shells_take_and_in_words():
+    settings = ("num2=7", "bias=1", "normalize=1", "bs=32", "lr=0.05", "T=10000", "atk_iters=20", "patience=5")
+    names, words = groups.told(settings)
+    assert names == ["digits0and7", "bias", "normalize", "bs32", "lr0p05", "T10000", "steps20", "patience5"]
+    assert words[:4] == ["digits 0 and 7", "with bias", "inputs of norm 1", "batch size 32"]
+    assert words[4:] == ["learning rate 0.05", "at most 10,000 epochs", "20 PGD steps", "patience of 5 epochs"]
+    assert groups.told(()) == ([], [])
+    every = {**groups.SETTINGS, **groups.ADVERSARIAL_SETTINGS}
+    assert len(groups.told(tuple(f"{setting}=2" for setting in every))[0]) == len(every) - 1  # two digits, one name
+
+
+def test_exponents_are_slopes_of_each_seed_that_has_the_usual_sizes():
+    rows = [ntk_row(size, 64, 10, seed, eta_mean=size ** (-1 - seed)) for size in (5, 10, 20) for seed in (0, 1)]
+    few = [ntk_row(5, 64, 10, 2, eta_mean=7)]
+    fitted, used = groups.exponents(rows + few, lambda row: row["eta_mean"])
+    assert fitted == pytest.approx([-0.5, -1]) and used == rows[::2] + rows[1::2]
+    assert groups.exponents(rows[:4], lambda row: row["eta_mean"]) == ([], [])
+
+
+def test_eta_at_norm_1_is_unknown_with_bias():
+    row = ntk_row(5, 64, 10, 0, rel_delta_mean=0.6, grad_norm_mean=3)
+    assert groups.eta_at_norm_1(row) == pytest.approx(0.2)
+    assert math.isnan(groups.eta_at_norm_1(row | {"bias": 1}))
+    assert math.isnan(groups.eta_at_norm_1(row | {"normalize": 1}))
+    assert math.isnan(groups.eta_at_norm_1(row | {"grad_norm_mean": 0}))
+
+
 def test_groups_are_sorted():
     rows = [ntk_row(size, width, 10, 0) for size in (7, 5) for width in (100, 64)]
     assert list(groups.grouped(rows, "size")) == [5, 7]

@@ -1,0 +1,45 @@
+"""Ticks and cells of the figures' axes: plain numbers where runs are."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+
+def tick_log(ax: Axes, extent: list[float]) -> None:
+    """Make the logarithmic vertical axis span the extent, with ticks in plain numbers."""
+    if extent:
+        # A single value would have no room and no tick: the axis spans a factor of 2.2 at least.
+        middle, factor = np.sqrt(min(extent) * max(extent)), np.sqrt(max(max(extent) / min(extent), 2)) * 1.1
+        ax.set_ylim(middle / factor, middle * factor)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7) if factor < 4 else (1, 2, 3, 5)))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def tick_each(ax: Axes, places: list[float]) -> None:
+    """A tick at each of the sorted places on the logarithmic horizontal axis, which has its limits.
+
+    Labels stand on two lines, the lower for those with no room on the upper; some of many stay without.
+    """
+    width = np.log(ax.get_xlim()[1] / ax.get_xlim()[0])
+    labels, lines = {}, {"": np.inf, "\n": np.inf}  # where the last label of a line stands
+    for place in reversed(places):  # from the right, where they are closest
+        label = f"{place:,.10g}"
+        room = (0.03 + 0.025 * len(label)) * width
+        for line, last in lines.items():
+            if place not in labels and np.log(last / place) > room:
+                labels[place], lines[line] = line + label, place
+    ax.xaxis.set_major_locator(FixedLocator(list(labels)))
+    ax.xaxis.set_minor_locator(FixedLocator([place for place in places if place not in labels]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: labels[value]))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def cell_edges(centres: list[float], log: bool = False) -> np.ndarray:
+    """The limits of cells around sorted centres, halfway between them (of their logarithms)."""
+    centres = np.log(centres) if log else np.array(centres)
+    if len(centres) == 1:
+        return np.exp(centres + [-0.35, 0.35]) if log else centres * [0.5, 1.5]
+    between = (centres[1:] + centres[:-1]) / 2
+    limits = np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
+    return np.exp(limits) if log else limits
