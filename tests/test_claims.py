@@ -42,12 +42,12 @@ def test_the_table_of_claims_has_the_settings_with_most_runs():
     title = claims.CLAIMS[6].title
     assert lines[6] == ["7", title, "holds (3 of 3)", "fails (0 of 2)", "at most 100 epochs"]
     assert lines[0] == ["1", claims.CLAIMS[0].title, "–", "–", ""]
-    assert lines[10][2:] == ["holds (3 of 3)", "–", "T=100"]
+    assert lines[10][2:] == ["holds (3 of 3)", "–", "at most 100 epochs"]
     assert text.index(f"## 7. {title}\n") < text.index("## Other settings") < text.index(f"### 7. {title}: default")
     assert "## 1. " not in text
     # On a tie the default settings come first.
     tied = tell(left=default + line(5, {4: 0.9, 6: 0.0}, T=100))
-    assert summary(tied)[7][2:] == ["holds (3 of 3)", "–", ""] and f"### 7. {title}: T=100\n" in tied
+    assert summary(tied)[7][2:] == ["holds (3 of 3)", "–", ""] and f"### 7. {title}: at most 100 epochs\n" in tied
 
 
 def test_the_head_counts_the_claims():
@@ -61,7 +61,7 @@ def test_a_width_that_stands_in_for_the_papers_is_a_setting():
         summary(text)[5][-1] == "batch size 32, m = 10,000 in place of 100,000"
         and summary(text)[1][-1] == "batch size 32"
     )
-    assert "\nSettings: bs=32, m = 10,000 in place of 100,000.\n" in below(text, f"5. {claims.CLAIMS[4].title}")
+    assert "\nSettings: batch size 32, m = 10,000 in place of 100,000.\n" in below(text, f"5. {claims.CLAIMS[4].title}")
     assert summary(tell([ntk_row(5, 100000, C0, 0) for C0 in (10, 20)]))[5][-1] == ""
 
 
