@@ -487,7 +487,7 @@ def draw_gallery(folder: Path) -> Figure:
         axes = [[drawn.add_subplot(grid[line, 4 * digit + place]) for place in range(3)] for digit in range(2)]
         draw_steps(axes, net, config)
         label = f"$d$ = {config['d']}\n$m$ = {config['width']:,}, $C_0$ = {config['C0']:g}\nseed {config['seed']}"
-        axes[0][0].set_ylabel(label + ", bias" * config["bias"] + ", norm 1" * config["normalize"], fontsize=7)
+        axes[0][0].set_ylabel(label + ", bias" * config["bias"] + ", norm 1" * config.get("normalize", 0), fontsize=7)
         if line == 0:
             for ax, title in zip(itertools.chain(*axes), itertools.cycle(("$x$", r"$\delta$", r"$x + \delta$"))):
                 ax.set_title(title)
@@ -501,7 +501,7 @@ def draw_gallery(folder: Path) -> Figure:
 
 def draw_steps(axes, net, config):
     """The first test example of each digit: nobody chose them. axes has two lines of three."""
-    digits = load_digits(config["num1"], config["num2"], config["size"], normalize=config["normalize"])
+    digits = load_digits(config["num1"], config["num2"], config["size"], normalize=bool(config.get("normalize")))
     x = torch.cat([digits.test_x[digits.test_y == y][:1] for y in (-1, 1)])
     step = smallest_step(net, x)
     # At the smallest step itself f is 0, up to rounding.

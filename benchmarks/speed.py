@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import common  # noqa: E402, from the folder above
 import ntk_normal  # noqa: E402
-from lib import command_line  # noqa: E402
+from lib import command_line, sgd_kernels  # noqa: E402
 from lib.reach import Reach  # noqa: E402
 
 
@@ -182,23 +182,28 @@ def autograd_pgd(net, x, y, eps, atk_iters, box):
 # --------------------------------------------------------------------------------------------------------- SGD
 
 
-def sgd_step_of_64(width, size, bs=64):
-    """A step of SGD with the bound on the deviation, against autograd with torch.optim.SGD and against two products."""
+def sgd_step_of_64(width, size, bs=64, sparse=True):
+    """A step of SGD with the bound on the deviation, against autograd with torch.optim.SGD and against two products.
+
+    Section 5.1's, sparse as in training: pixels that are 0 are left out.
+    """
     digits = common.load_digits(0, 1, size, seed=0)
     x, y = digits.train_x[:bs], digits.train_y[:bs]
     lengths = torch.linalg.vector_norm(x, dim=1)
     net, plain_net = common.TwoLayerNet(size**2, width), common.TwoLayerNet(size**2, width)
-    W, still = net.W.detach(), net.W0.clone()
+    W, still, batch, way = net.W.detach(), net.W0.clone(), x, common
+    if sparse and sgd_kernels.pays(x):
+        W, (batch,), way = sgd_kernels.neurons_side_by_side(W), sgd_kernels.sparse_batches(x, bs, width), sgd_kernels
     optimizer = torch.optim.SGD(plain_net.parameters(), lr=1e-3)
     hidden, nothing = torch.empty(width, bs), torch.zeros(width, bs)
     reach = Reach(common.LazyBall(net.W0, 10 / math.sqrt(width)), lr=1e-3)
 
     def here():
-        gradient = common.loss_gradient(W, net.a, net.output_bias, x, y)
+        gradient = way.loss_gradient(W, net.a, net.output_bias, batch, y)
         reach.add(gradient.slope, lengths)
         if len(reach.waiting) == 5:  # about as often as training does
             reach.sum_up()
-        common.sgd_step(W, gradient, lr=1e-3)
+        way.sgd_step(W, gradient, lr=1e-3)
 
     def plain():
         optimizer.zero_grad()
@@ -213,8 +218,8 @@ def sgd_step_of_64(width, size, bs=64):
 
 
 def sgd_step_of_32(width, size):
-    """The same with the batch size of Section 5.2."""
-    return sgd_step_of_64(width, size, bs=32)
+    """The same with the batch size of Section 5.2, whose attacked images are not sparse."""
+    return sgd_step_of_64(width, size, bs=32, sparse=False)
 
 
 # ------------------------------------------------------------------------------------------------------ memory

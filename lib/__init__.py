@@ -1,6 +1,7 @@
 """The machinery that the paper does not speak of: no file here need be read to know what an experiment does.
 
 pgd_kernels  PGD compiled for the CPU, with the results of the few lines in common.py
+sgd_kernels  SGD steps compiled for the CPU, for images that are mostly 0
 reach        how far SGD can have moved W, so that W need not be compared with W0 after every step
 checkpoint   the state of an unfinished run, and its clock
 stopping     Ctrl-C and other signals that ask a run to end
@@ -11,7 +12,8 @@ mnist        MNIST's files, unpacked or downloaded
 command_line the options that the scripts share, and errors in one line
 groups       rows by setting, seed and cell
 ticks        the ticks of the figures' axes
-claims       the paper's claims, held against the rows
+claims       the paper's claims, worded as claims.md
+evidence     what the rows say of each of them
 """
 
 import math
