@@ -142,7 +142,7 @@ def train_until_exit(
     x, W, W0 = x[:, pixels], net.W[:, pixels], net.W0[:, pixels]
     lengths = torch.linalg.vector_norm(x, dim=1)
     inputs, gradient_at, descend = x.split(bs), loss_gradient, sgd_step
-    if sgd_kernels.pays(x):
+    if sgd_kernels.pays(x, net.width):
         W, W0 = sgd_kernels.neurons_side_by_side(W), sgd_kernels.neurons_side_by_side(W0)
         inputs = sgd_kernels.sparse_batches(x, bs, net.width)
         gradient_at, descend = sgd_kernels.loss_gradient, sgd_kernels.sgd_step

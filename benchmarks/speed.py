@@ -192,7 +192,7 @@ def sgd_step_of_64(width, size, bs=64, sparse=True):
     lengths = torch.linalg.vector_norm(x, dim=1)
     net, plain_net = common.TwoLayerNet(size**2, width), common.TwoLayerNet(size**2, width)
     W, still, batch, way = net.W.detach(), net.W0.clone(), x, common
-    if sparse and sgd_kernels.pays(x):
+    if sparse and sgd_kernels.pays(x, width):
         W, (batch,), way = sgd_kernels.neurons_side_by_side(W), sgd_kernels.sparse_batches(x, bs, width), sgd_kernels
     optimizer = torch.optim.SGD(plain_net.parameters(), lr=1e-3)
     hidden, nothing = torch.empty(width, bs), torch.zeros(width, bs)

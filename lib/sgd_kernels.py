@@ -40,9 +40,14 @@ class SparseGradient(NamedTuple):
     batch: SparseBatch
 
 
-def pays(x: torch.Tensor) -> bool:
-    """Whether steps on the inputs x (n, d) are faster here than by dense products."""
-    return x.device.type == "cpu" and 2 * (x != 0).sum().item() < x.numel() and compiled(_forward) is not None
+def pays(x: torch.Tensor, m: int) -> bool:
+    """Whether steps on the inputs x (n, d) are faster here than by dense products.
+
+    Up to a few thousand neurons BLAS makes more of several threads.
+    """
+    if x.device.type != "cpu" or (m < 4096 and torch.get_num_threads() > 1):
+        return False
+    return 2 * (x != 0).sum().item() < x.numel() and compiled(_forward) is not None
 
 
 def neurons_side_by_side(W: torch.Tensor) -> torch.Tensor:

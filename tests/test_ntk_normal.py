@@ -46,7 +46,7 @@ def test_training_steps_are_torch_sgds(digits, bias):
 @pytest.mark.parametrize("sparse", [False, True])
 def test_the_exit_is_where_a_look_after_every_step_finds_it(digits, bias, sparse, monkeypatch):
     if not sparse:  # then the steps are the same bit for bit
-        monkeypatch.setattr(sgd_kernels, "pays", lambda x: False)
+        monkeypatch.setattr(sgd_kernels, "pays", lambda x, m: False)
     number = torch.float64 if sparse else torch.float32
     radii, x, y = [0.1, 0.3, 0.30001, 0.8], digits.train_x.to(number), digits.train_y.to(number)
     expected, steps = [], 0
