@@ -51,12 +51,11 @@ from lib.groups import (
     left_of_figure4,
     mean_crossing,
     of_the_same_runs,
-    read_caps,
     right_of_figure4,
     told,
 )
 from lib.progress import say
-from lib.results import configuration_columns, numbers, read_rows, results_files
+from lib.results import configuration_columns, numbers, read_caps, read_rows, results_files
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 

@@ -6,20 +6,15 @@ A row is a dict of column name to number. m is its `width`, d its `size` squared
 import itertools
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-from lib import RunError
-from lib.results import numbers, read_rows
 
 SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
 
 # The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged.
 SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}
 ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
-
 
 # How a setting is told: in the name of a file, which LaTeX and shells take as it is, and in words.
 TOLD = {
@@ -177,16 +172,3 @@ def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) ->
     by_seed = [[(row[vertical], row["robust_test_acc"]) for row in line] for line in grouped(rows, "seed").values()]
     found = crossings(by_seed, falls, level)
     return np.mean(found, axis=0)[0] if found else np.nan
-
-
-def read_caps(folder: Path) -> dict[tuple, float]:
-    """The most robust accuracy that any classifier can have, by (num1, num2, d, eps); none without figure4_cap.csv.
-
-    It is below 1 where test images with different labels lie within 2 eps of each other: they cannot both be right.
-    Raises RunError where the file cannot be read.
-    """
-    path = folder / "figure4_cap.csv"
-    rows = [numbers(row) for row in read_rows(path, ["num1", "num2", "size", "d", "eps", "cap"])]
-    if not all(0 <= row["cap"] <= 1 for row in rows):
-        raise RunError(f"{path} has a cap that is no share, from 0 to 1")
-    return {(row["num1"], row["num2"], row["d"], row["eps"]): row["cap"] for row in rows}

@@ -115,6 +115,19 @@ def results_files(folder: Path, script: str) -> list[Path]:
     return sorted(path for path in Path(folder).glob(f"{script}*.csv") if not path.stem[len(script) :][:1].isalnum())
 
 
+def read_caps(folder: Path) -> dict[tuple, float]:
+    """The most robust accuracy that any classifier can have, by (num1, num2, d, eps); none without figure4_cap.csv.
+
+    It is below 1 where test images with different labels lie within 2 eps of each other: they cannot both be right.
+    Raises RunError where the file cannot be read.
+    """
+    path = folder / "figure4_cap.csv"
+    rows = [numbers(row) for row in read_rows(path, ["num1", "num2", "size", "d", "eps", "cap"])]
+    if not all(0 <= row["cap"] <= 1 for row in rows):
+        raise RunError(f"{path} has a cap that is no share, from 0 to 1")
+    return {(row["num1"], row["num2"], row["d"], row["eps"]): row["cap"] for row in rows}
+
+
 def append_row(path: Path, columns: list[str], row: dict, added: dict | None = None) -> None:
     """Append the row to the results CSV under a lock, whole or not at all; a new file gets its header. Raises RunError.
 
