@@ -206,10 +206,14 @@ def summary(row: dict) -> str:
     """A row of advtrain.csv or advtraingap.csv for people to read."""
     number = numbers(row)
     protocol = ", ".join(name for name in ("bias", "box") if number[name]) or "no bias, no box"
+    end = "ended by T" if number["epochs"] == number["T"] else "ended by patience"
+    end += " at robust accuracy 0" if number["train_robust_acc"] < 0.001 else ""
+    ball = "" if number["max_deviation"] > 0.99 * number["V"] else " (the ball's border was never reached)"
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), eps {eps:g}, seed {seed:g}, "
         f"{protocol}:\n"
-        "  {epochs:g} epochs, deviation {max_deviation:.4g}, adversarial train loss {train_loss:.4f}, {seconds:.1f} s\n"
+        f"  {{epochs:g}} epochs ({end}), deviation {{max_deviation:.4g}}{ball}, "
+        "adversarial train loss {train_loss:.4f}, {seconds:.1f} s\n"
         "  accuracy: robust train {train_robust_acc:.2%}, test {test_acc:.2%}, robust test {robust_test_acc:.2%}"
     ).format(**number)
 

@@ -17,7 +17,7 @@ from common import LazyBall, TwoLayerNet, load_digits, loss_gradient, mean_loss,
 from lib import RunError, command_line, sgd_kernels
 from lib.checkpoint import Checkpoint, Clock
 from lib.files import save_network
-from lib.progress import Progress
+from lib.progress import Progress, warn
 from lib.reach import Reach
 from lib.results import Results, numbers
 
@@ -87,6 +87,9 @@ def main():
             if args.save_dir:
                 save_network(args.save_dir, net, SCRIPT, config)
             results.append(row)
+            if row["test_error"] >= 0.01:
+                longer = "--C0" if exited.left_ball else "--T"
+                warn(f"the paper's networks all have a test error below 1%; a larger {longer} would train longer")
         checkpoint.remove()
 
 

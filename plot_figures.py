@@ -41,6 +41,7 @@ from lib.groups import (
     ADVERSARIAL_SETTINGS,
     SETTINGS,
     by_settings,
+    cap_key,
     crossings,
     ended_by_T,
     eta_at_norm_1,
@@ -54,7 +55,7 @@ from lib.groups import (
     right_of_figure4,
     told,
 )
-from lib.progress import say
+from lib.progress import say, warn
 from lib.results import configuration_columns, numbers, read_caps, read_rows, results_files
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
@@ -141,6 +142,7 @@ def draw(args):
     caps = read_caps(args.results)
     for part, (script, _) in parts.items():
         say_how_many(part, rows[script])
+    warn_of_unknown_caps(chosen.get("4 left", []), caps)
     drawn = draw_figures(chosen, caps)
     if not drawn and any(chosen.values()):
         raise RunError(
@@ -253,6 +255,14 @@ def say_how_many(part, rows):
         print(f"figure {part}{protocol}: {', '.join(counts)}", file=sys.stderr)
 
 
+def warn_of_unknown_caps(rows, caps):
+    """Say on stderr for which digits figure4_cap.csv lacks some run of Figure 4 left."""
+    runs = {tuple(int(row[digit]) for digit in ("num1", "num2")): row for row in rows if cap_key(row) not in caps}
+    for num1, num2 in sorted(runs):
+        command = f"python sweeps/figure4_cap.py --num1 {num1} --num2 {num2}"
+        warn(f"figure4_cap.csv does not say how robust any classifier can be for {num1} and {num2}: {command}")
+
+
 # ---------------------------------------------------------------------------------------------- Figures 2 and 3
 
 
@@ -333,7 +343,11 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
     ax.set_ylabel(symbol)
     ax.set_xlim(places[0] / 1.2, places[-1] * 1.2)
     tick_each(ax, places)
-    tick_log(ax, extent)
+    if extent:
+        # A single value would have no room and no tick: the axis spans a factor of 2.2 at least.
+        middle, factor = np.sqrt(min(extent) * max(extent)), np.sqrt(max(max(extent) / min(extent), 2)) * 1.1
+        ax.set_ylim(middle / factor, middle * factor)
+    tick_log(ax)
 
 
 def draw_curve(ax, cells, quantity, style):
@@ -389,7 +403,7 @@ def draw_left(ax, rows, title, grid, caps):
         hatch_caps(ax, rows, caps)
         draw_bound(ax, lambda d: 5 / np.sqrt(d), r"the paper's $5\,/\sqrt{d}$")
         at = f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
-        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{still_training(rows)}", fontsize=7.5)
+        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{ended_runs(rows)}", fontsize=7.5)
 
 
 def draw_right(ax, rows, title, grid, _):
@@ -399,13 +413,13 @@ def draw_right(ax, rows, title, grid, _):
     if draw_map(ax, rows, "width", widths, "V", radii, falls=False):
         draw_bound(ax, lambda width: 25 / np.sqrt(width), r"the paper's $25\,/\sqrt{m}$")
         at = f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
-        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{still_training(rows)}", fontsize=7.5)
+        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{ended_runs(rows)}", fontsize=7.5)
 
 
-def still_training(rows):
+def ended_runs(rows):
     """How many of the runs T epochs ended, as a further line of a title."""
     ended = sum(map(ended_by_T, rows))
-    return f"\n{ended} of {len(rows)} runs still training after {rows[0]['T']:,g} epochs" if ended else ""
+    return f"\n{ended} of {len(rows)} runs ended by T = {rows[0]['T']:,g} epochs" if ended else ""
 
 
 def grid_axes(part, laptop, *options):
@@ -428,8 +442,9 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     across = sorted({*across, *grouped(rows, horizontal)})
     up = sorted({*up, *grouped(rows, vertical)})
     accuracy = np.full((len(up), len(across)), np.nan)
-    sides, heights = cell_edges(across, log=True), cell_edges(up)
-    ax.set(xscale="log", xlim=sides[[0, -1]], ylim=heights[[0, -1]])
+    sides, heights = cell_edges(across), cell_edges(up)
+    # Here the paper's thresholds are straight.
+    ax.set(xscale="log", yscale="log", xlim=sides[[0, -1]], ylim=heights[[0, -1]])
     for (x, y), cell in grouped(rows, horizontal, vertical).items():
         accuracy[up.index(y), across.index(x)] = np.mean([row["robust_test_acc"] for row in cell])
     ax.pcolormesh(sides, heights, accuracy, vmin=0, vmax=1, cmap="cividis")
@@ -443,6 +458,7 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     if np.isnan(accuracy).any():
         ax.fill_between([], [], facecolor="0.95", edgecolor="0.8", hatch="xxxx", label="no runs")
     tick_each(ax, across)
+    tick_log(ax)
     return True
 
 
@@ -513,10 +529,10 @@ def draw_steps(axes, net, config):
         # Clipped to [0, 1] the sum would often keep its class: both get the greys that the sum needs.
         greys = min(0, (image + change).min().item()), max(1, (image + change).max().item())
         show(ax, image, "gray", *greys)
-        show(ax_step, change, "RdBu", -(largest or 1), largest or 1)
+        show(ax_step, change, "RdBu_r", -(largest or 1), largest or 1)
         show(ax_sum, image + change, "gray", *greys)
         ax.set_xlabel(f"$f$ = ${before:+.2f}$")
-        ax_step.set_xlabel(f"$\\|\\delta\\|\\,/\\,\\|x\\|$ = {size:.2f}\ncolours: ± {largest:.2g}")
+        ax_step.set_xlabel(f"$\\|\\delta\\|\\,/\\,\\|x\\|$ = {size:.2f}\nred {largest:+.2g}, blue {-largest:+.2g}")
         ax_sum.set_xlabel(f"$f$ = ${after:+.4f}$" if flips else "never flips")
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lib import evidence
 from lib.evidence import SYMBOLS, Record, distinct, span
-from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, eta_at_norm_1, grouped, told
+from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, cap_key, eta_at_norm_1, grouped, told
 
 PROTOCOLS = {(0, 0): "Paper's formulas", (1, 1): "Authors' bias and box"}
 
@@ -91,8 +91,8 @@ CLAIMS = [
         "at most 0.05 beyond 5. Also, ε at 0.05 must go like a power of d within 0.1 of −1/2. The paper's 5/√d is where "
         "robust accuracy reaches 0; where it passes 0.95 and 0.5 is told, not judged. The cap is the most that any "
         "classifier can reach, since two test digits with different labels, at most 2ε apart, cannot both be right "
-        "(sweeps/figure4_cap.py). It is told where it is below 1. It never falls below the share of the commoner digit, "
-        "0.54 for 0 and 1.",
+        "(sweeps/figure4_cap.py). It is told where it is below 1, and where it is unknown an accuracy that is too low is "
+        "a ?. It never falls below the share of the commoner digit, 0.54 for 0 and 1.",
         evidence.falls_past_5,
     ),
     Claim(
@@ -129,7 +129,8 @@ CLAIMS = [
     Claim(
         "The projection does not hurt the test accuracy",
         "the projection “does not hurt the test accuracy of the trained models” (Section 5.2)",
-        "at every m and V the test accuracy is at most 1% below that at the largest V, which projects least.",
+        "at every m and V the test accuracy is at most 1 percentage point below that at the largest V, which projects "
+        "least.",
         evidence.keeps_test_accuracy,
     ),
 ]
@@ -143,9 +144,9 @@ This file says how {len(CLAIMS)} claims of the paper fare in the runs of the res
 as one for each width. The table says how many of them hold:
 
 - *holds (35 of 35)*: all 35 checks hold.
-- *partly (5 of 18)*: 5 of 18 checks hold. Of the others some fail, or are undecided.
+- *partly (5 of 18, 3 undecided)*: 5 of 18 checks hold, the runs cannot decide 3, and the others fail.
 - *fails (0 of 14)*: no check holds.
-- *open*: the runs are too few or too far apart to decide any check.
+- *open*: the runs are too few, too short or too far apart to decide any check.
 - –: no runs could tell.
 
 *Paper's formulas* are runs of the network and the attack as the paper writes them. *Authors' bias and box* are runs
@@ -170,16 +171,17 @@ attacks of Section 5.2 move x by ε at most. T is the largest number of epochs.
 - *0.35 ± 0.11* is a mean over seeds with half the width of its 95% t interval. It tells how the seeds scatter, not how
   well a power law fits. A number without ± is of one seed, or of all runs together.
 - *The exponent of ‖∇f‖* is the a for which d^a fits ‖∇f‖ best: the slope of log ‖∇f‖ over log d.
-- *Runs that T ended* were still training after T epochs. Their robust accuracy might rise further, and they might yet
-  leave a larger ball.
+- *Runs that T ended* had T epochs before they left their ball (Section 5.1) or had used up their patience (Section
+  5.2). More epochs might still raise their robust accuracy, so one that is too low is a ?.
+- *Runs stopped at 0* are of Section 5.2. Robust accuracy 0 gains nothing, so patience ends such a run after 21 epochs.
 - *Inputs of norm 1* are what Theorem 3.1 assumes. Without bias f(cx) = c f(x) for c > 0. So |f|/‖x‖, η‖∇f‖²/‖x‖ and
   (‖δ‖/‖x‖)/‖∇f‖ are the values of |f|, η‖∇f‖² and η at x/‖x‖. Where some networks were trained on such inputs
   (`--normalize`), a column says which.
 - *0.95 at ε√d* is the ε√d at which robust accuracy passes 0.95. It is interpolated between two neighbouring runs, if
   they are no more than a factor of 2 apart. The same for other levels, and for V√m. A power of d or m is fitted to
   these places. Where the true ones lie between the runs on either side, nobody knows; *as the runs on either side
-  allow* says which powers they leave possible. A place or power is marked ✓ if it is, as interpolated, what is asked
-  for, ✗ if the runs on either side rule that out, and ? otherwise.
+  allow* says which powers they leave possible. With several seeds, all these are means over seeds. A place or power is
+  marked ✓ if it is, as interpolated, what is asked for, ✗ if the runs on either side rule that out, and ? otherwise.
 
 Theorem 3.1 also assumes d^2.4 ≤ m ≤ C4 exp(d^0.24), with a constant C4 that it does not name. Of the 21 pairs of d and
 m in the paper's Figure 2, 4 meet the first condition: d = 25 at m = 10,000, and d = 25, 49, 100 at m = 100,000. None of
@@ -192,12 +194,9 @@ these meets the second unless C4 is 1,147 or more.
 def tell(rows: dict[str, list[dict]], caps: dict[tuple, float] | None = None) -> str:
     """The text of claims.md, from the rows of each script and the table of sweeps/figure4_cap.py.
 
-    caps is a dict of (num1, num2, d, eps) to the most that robust accuracy can be; where it says nothing that is 1.
+    caps is a dict of (num1, num2, d, eps) to the most that robust accuracy can be.
     """
-    capped = [
-        row | {"cap": (caps or {}).get((row["num1"], row["num2"], row["d"], row["eps"]), 1)} for row in rows["advtrain"]
-    ]
-    tables, left_out = by_protocol(rows | {"advtrain": capped})
+    tables, left_out = by_protocol(rows | {"advtrain": [with_cap(row, caps or {}) for row in rows["advtrain"]]})
     sections = [
         Section(number, settings, [claim.examine(protocols[key]) for key in PROTOCOLS])
         for settings, protocols in sorted(tables.items())
@@ -218,6 +217,11 @@ def tell(rows: dict[str, list[dict]], caps: dict[tuple, float] | None = None) ->
         runs = "1 run" if left_out == 1 else f"{left_out} runs"
         text.append(f"Left out: {runs} of Section 5.2 with `--bias` or `--box` alone.\n")
     return "\n".join(text)
+
+
+def with_cap(row, caps):
+    """The row with a column for its cap, where caps has one."""
+    return row | {"cap": caps[cap_key(row)]} if cap_key(row) in caps else row
 
 
 def by_protocol(rows):
@@ -247,8 +251,8 @@ def how_many_runs(section):
     return sum(len(rows_of(records)) for records in section.findings)
 
 
-def verdict(records, undecided_too=False):
-    """The records' checks in a word, with the share that holds and, if asked for, how many of them are undecided."""
+def verdict(records):
+    """The records' checks in a word, with the share that holds and how many of them are undecided."""
     if not records:
         return "–"
     checks = [check for record in records for cell in record.cells.values() for check in cell.checks]
@@ -256,7 +260,7 @@ def verdict(records, undecided_too=False):
     if undecided == len(checks):
         return "open"
     word = "holds" if holding == len(checks) else "partly" if holding else "fails"
-    return f"{word} ({holding} of {len(checks)}{f', {undecided} undecided' * (undecided_too and undecided > 0)})"
+    return f"{word} ({holding} of {len(checks)}{f', {undecided} undecided' * (undecided > 0)})"
 
 
 def summary(main):
@@ -305,7 +309,7 @@ def in_short(records):
     seeds = span(rows, "seed")
     seeds = f"one seed ({seeds})" if len(grouped(rows, "seed")) == 1 else f"seeds {seeds}"
     runs = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-    told = verdict(records, undecided_too=True)
+    told = verdict(records)
     return f"{told}. {runs}: {'; '.join(f'{SYMBOLS[column]} = {span(rows, column)}' for column in columns)}; {seeds}."
 
 

@@ -6,11 +6,13 @@ A row is a dict of column name to number. m is its `width`, d its `size` squared
 import itertools
 import math
 from collections.abc import Callable
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
 SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
+cap_key = itemgetter("num1", "num2", "d", "eps")  # what a row's cap is known by, as `lib.results.read_caps` has them
 
 # The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged.
 SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}

@@ -5,13 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 
-def tick_log(ax: Axes, extent: list[float]) -> None:
-    """Make the logarithmic vertical axis span the extent, with ticks in plain numbers."""
-    if extent:
-        # A single value would have no room and no tick: the axis spans a factor of 2.2 at least.
-        middle, factor = np.sqrt(min(extent) * max(extent)), np.sqrt(max(max(extent) / min(extent), 2)) * 1.1
-        ax.set_ylim(middle / factor, middle * factor)
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7) if factor < 4 else (1, 2, 3, 5)))
+def tick_log(ax: Axes) -> None:
+    """Ticks in plain numbers on the logarithmic vertical axis, which has its limits."""
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7) if high < 16 * low else (1, 2, 3, 5)))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
@@ -35,11 +32,11 @@ def tick_each(ax: Axes, places: list[float]) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def cell_edges(centres: list[float], log: bool = False) -> np.ndarray:
-    """The limits of cells around sorted centres, halfway between them (of their logarithms)."""
-    centres = np.log(centres) if log else np.array(centres)
+def cell_edges(centres: list[float]) -> np.ndarray:
+    """The limits of cells around sorted centres on a logarithmic axis, halfway between them."""
+    centres = np.log(centres)
     if len(centres) == 1:
-        return np.exp(centres + [-0.35, 0.35]) if log else centres * [0.5, 1.5]
+        return np.exp(centres + [-0.35, 0.35])
     between = (centres[1:] + centres[:-1]) / 2
     limits = np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
-    return np.exp(limits) if log else limits
+    return np.exp(limits)

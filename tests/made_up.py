@@ -17,7 +17,7 @@ def ntk_row(size, width, C0, seed, **others):
 def adversarial_row(size, width, V, eps, seed, robust, **others):
     row = dict.fromkeys(plot_figures.COLUMNS["advtrain"], 0) | groups.ADVERSARIAL_SETTINGS
     row |= {"size": size, "d": size**2, "width": width, "C0": 10, "V": V, "eps": eps, "seed": seed, "max_deviation": V}
-    return row | {"robust_test_acc": robust} | others
+    return row | {"robust_test_acc": robust, "train_robust_acc": 0.5} | others
 
 
 def line(size, accuracies, seed=0, **others):

@@ -164,10 +164,16 @@ def test_a_row_does_not_depend_on_the_smaller_balls_beside_it(tmp_path, script):
 
 def test_a_row_that_the_epochs_ended_says_so(tmp_path, script):
     out = tmp_path / "rows.csv"
-    assert script("ntk_normal.py", "--width", 20, "--size", 5, "--T", 1, "--C0", 1, 900, "--out", out).code == 0
+    ended = script("ntk_normal.py", "--width", 20, "--size", 5, "--T", 1, "--C0", 1, 900, "--out", out)
+    assert ended.code == 0
     left, stayed = read_rows(out, ntk_normal.COLUMNS)
     assert (stayed["left_ball"], stayed["epochs"], stayed["steps"]) == ("0", "1", "198")
     assert left["left_ball"] == "1"
+    assert min(float(left["test_error"]), float(stayed["test_error"])) > 0.01
+    assert [line for line in ended.stderr.splitlines() if "warning" in line] == [
+        f"warning: the paper's networks all have a test error below 1%; a larger {option} would train longer"
+        for option in ("--C0", "--T")
+    ]
 
 
 @pytest.mark.slow

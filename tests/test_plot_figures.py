@@ -48,6 +48,12 @@ def write_caps(folder, *caps):
     (folder / "figure4_cap.csv").write_text("".join(["num1,num2,size,d,eps,cap\n", *lines]))
 
 
+UNKNOWN_CAPS = (
+    "warning: figure4_cap.csv does not say how robust any classifier can be for {0} and {1}: "
+    "python sweeps/figure4_cap.py --num1 {0} --num2 {1}"
+)
+
+
 # ------------------------------------------------------------------------------------------------- the command line
 
 
@@ -66,6 +72,7 @@ def test_all_figures_are_drawn_and_the_runs_counted(tmp_path, draw):
         "figure 4 left, with bias and box: 0 of the paper's 2400 runs, 0 of the laptop's 180 runs",
         "figure 4 right, paper's formulas: 0 of the paper's 700 runs, 0 of the laptop's 165 runs",
         "figure 4 right, with bias and box: 1 of the paper's 700 runs, 0 of the laptop's 165 runs",
+        UNKNOWN_CAPS.format(0, 1),
     ]
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert names == {f"figure{figure}.{ending}" for figure in (2, 3, 4) for ending in ("png", "pdf")} | {"claims.md"}
@@ -345,7 +352,7 @@ def maps(figure, xlabel):
                 x, y = mesh.get_coordinates()[0, :, 0], mesh.get_coordinates()[:, 0, 1]
                 rows, columns = np.nonzero(~np.ma.getmaskarray(mesh.get_array()))
                 sides = [(round(float(x[j]), 6), round(float(x[j + 1]), 6)) for j in columns]
-                inside = [(round((y[i] + y[i + 1]) / 2, 6), side) for i, side in zip(rows, sides)]
+                inside = [(round(float(y[i] * y[i + 1]) ** 0.5, 1), side) for i, side in zip(rows, sides)]
                 panels.append(dict(zip(inside, mesh.get_array().compressed())))
     return panels
 
@@ -383,8 +390,8 @@ def test_titles_say_how_many_runs_the_epochs_ended():
     rows = [adversarial_row(size, 1000, 0.316, 0.3, seed, 0.5, epochs=epochs) for size, seed, epochs in runs]
     _, at, ended = figure_4(rows).axes[0].get_title().split("\n")
     assert at == "$m$ = 1,000, $C_0$ = 10, mean over 1–2 seeds"
-    assert ended == "1 of 3 runs still training after 1,000 epochs"
-    assert "still training" not in figure_4(rows[::2]).axes[0].get_title()
+    assert ended == "1 of 3 runs ended by T = 1,000 epochs"
+    assert "ended" not in figure_4(rows[::2]).axes[0].get_title()
 
 
 def test_lines_mark_where_robust_accuracy_passes_the_levels():
@@ -471,6 +478,16 @@ def test_a_broken_table_of_caps_is_an_error(tmp_path, draw, broken):
     with pytest.raises(RunError, match="figure4_cap.csv") as error:
         draw("--figure", 4)
     assert "\n" not in str(error.value)
+
+
+def test_digits_whose_caps_are_unknown_are_told(tmp_path, draw):
+    write_caps(tmp_path, (5, 0.1, 1), (5, 0.5, 0.6))
+    known = [adversarial_row(5, 1000, 0.3, eps, 0, 1) for eps in (0.1, 0.5)]
+    write(tmp_path / "advtrain.csv", *known)
+    assert "warning" not in draw("--figure", 4).err
+    write(tmp_path / "advtrain.csv", adversarial_row(5, 1000, 0.3, 0.2, 0, 1), known[0] | {"num1": 3, "num2": 8})
+    told = draw("--figure", 4).err.splitlines()
+    assert [line for line in told if "warning" in line] == [UNKNOWN_CAPS.format(0, 1), UNKNOWN_CAPS.format(3, 8)]
 
 
 # ---------------------------------------------------------------------------------------------------------- gallery

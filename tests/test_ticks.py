@@ -34,19 +34,18 @@ def test_widths_are_labelled_in_thousands():
     assert horizontal([250, 1000, 16000])[16000] == "16,000"
 
 
-@pytest.mark.parametrize("extent", [[0.3], [0.0007, 0.0007], [0.02, 0.41], [1, 5000]])
-def test_values_are_within_the_axis_and_beside_ticks(extent):
+@pytest.mark.parametrize("extent", [[0.2, 0.44], [0.00047, 0.00104], [0.02, 0.41], [1, 5000]])
+def test_no_value_is_far_from_a_tick(extent):
     ax = Figure().subplots(subplot_kw={"yscale": "log"})
-    ticks.tick_log(ax, extent)
-    low, high = ax.get_ylim()
+    ax.set_ylim(extent)
+    ticks.tick_log(ax)
+    low, high = extent
     inside = [tick for tick in ax.get_yticks() if low <= tick <= high]
-    assert low < min(extent) and max(extent) < high and high / low > 1.4 and len(inside) >= 2
+    assert len(inside) >= 2
     assert max(inside[0] / low, high / inside[-1], *np.divide(inside[1:], inside[:-1])) < 3
 
 
 def test_cells_end_halfway_between_their_centres():
-    assert ticks.cell_edges([1, 2, 4]).tolist() == [0.5, 1.5, 3, 5]
-    np.testing.assert_allclose(ticks.cell_edges([25, 100], log=True), [12.5, 50, 200])
-    low, high = ticks.cell_edges([100], log=True)
+    np.testing.assert_allclose(ticks.cell_edges([25, 100, 200]), [12.5, 50, 200 / 2**0.5, 200 * 2**0.5])
+    low, high = ticks.cell_edges([100])
     assert low < 100 < high and low * high == pytest.approx(100**2)
-    assert ticks.cell_edges([0.2]).tolist() == pytest.approx([0.1, 0.3])
