@@ -532,7 +532,7 @@ def draw_steps(axes, net, config):
         show(ax_step, change, "RdBu_r", -(largest or 1), largest or 1)
         show(ax_sum, image + change, "gray", *greys)
         ax.set_xlabel(f"$f$ = ${before:+.2f}$")
-        ax_step.set_xlabel(f"$\\|\\delta\\|\\,/\\,\\|x\\|$ = {size:.2f}\nred {largest:+.2g}, blue {-largest:+.2g}")
+        ax_step.set_xlabel(f"$\\|\\delta\\|\\,/\\,\\|x\\|$ = {size:.2f}\nred ${largest:+.2g}$, blue ${-largest:+.2g}$")
         ax_sum.set_xlabel(f"$f$ = ${after:+.4f}$" if flips else "never flips")
 
 
