@@ -80,6 +80,7 @@ PANELS = [
     ("step size", itemgetter("eta_mean"), r"$|\eta|$", -1.0, r"$c\,/\,d$"),
     ("step size at inputs of norm 1", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
 ]
+CURVES = {"width": "$m$", "C0": "$C_0$"}  # what tells their curves apart
 # Figure 4: how the lines are drawn along which robust accuracy passes a level.
 LEVELS = {0.95: ("-", "^"), 0.5: ("--", "o"), 0.05: (":", "v")}
 
@@ -272,7 +273,7 @@ def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
     At a single d the widths, or the C0, are one curve: against them.
     """
     rows = of_the_same_runs(rows) if curve == "C0" else rows
-    symbol = "$m$" if curve == "width" else "$C_0$"
+    symbol = CURVES[curve]
     across = "d" if len(grouped(rows, "d")) > 1 or len(grouped(rows, curve)) == 1 else curve
     styles = curve_styles(curve, grouped(rows, curve)) if across == "d" else {None: {"color": "black", "marker": "o"}}
     # At inputs of norm 1 eta is what the fourth panel shows, with bias nobody knows it.
@@ -319,9 +320,9 @@ def curve_styles(curve, values):
 def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, bound):
     """The quantity's mean over seeds, a curve for each of the styles, and over d the paper's rate c d^power.
 
-    The title has the fitted powers of the curves, as lib/claims.py has them.
+    The title has the fitted powers of the curves without runs that T ended, as lib/claims.py has them.
     """
-    scales, extent, powers = [], [], []
+    scales, extent, powers = [], [], {}
     ax.autoscale(False)  # it cannot tell a single run from no range at all
     for value, style in styles.items():
         own = [row for row in rows if value in (None, row[curve]) and np.isfinite(quantity(row))]
@@ -329,17 +330,23 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
             d, mean, band = draw_curve(ax, grouped(own, across), quantity, style)
             extent += [*band[0], *band[1]]
             scales.append(np.log(mean) - power * np.log(d))
-            if across == "d" and len(d) > 2:  # without seeds that have the usual sizes the power of what is drawn
-                powers.append(np.mean(exponents(own, quantity)[0] or [np.polyfit(np.log(d), np.log(mean), 1)[0]]))
+            if across == "d" and len(d) > 2 and not any(map(ended_by_T, own)):
+                # Without seeds that have the usual sizes the power of what is drawn.
+                fitted = exponents(own, quantity)[0] or [np.polyfit(np.log(d), np.log(mean), 1)[0]]
+                powers[value] = np.mean(fitted)
     places = sorted(grouped(rows, across))
     if scales and across == "d" and len(places) > 1:
         rate = np.exp(np.mean(np.concatenate(scales))) * np.array(places) ** power
         ax.plot(places, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)
         ax.legend(ax.lines[-1:], [f"paper: {bound}"], frameon=False)
         extent += [*rate]
-    powers = [f"$d^{{{each:.2f}}}$" for each in sorted({min(powers), max(powers)}, key=abs)] if powers else []
-    fitted = ["measured: " + " to ".join(dict.fromkeys(powers))] if powers else []
-    ax.set_title("\n".join([title, *fitted]))
+    if powers:
+        ends = sorted({min(powers.values()), max(powers.values())}, key=abs)
+        those = (
+            "" if len(powers) == len(styles) else f" at {CURVES[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
+        )
+        title += f"\nmeasured{those}: " + " to ".join(dict.fromkeys(f"$d^{{{end:.2f}}}$" for end in ends))
+    ax.set_title(title)
     ax.set_ylabel(symbol)
     ax.set_xlim(places[0] / 1.2, places[-1] * 1.2)
     tick_each(ax, places)

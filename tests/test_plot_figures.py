@@ -291,6 +291,14 @@ def test_titles_have_the_fitted_powers_and_legends_the_papers_rate():
     assert two.axes[0].get_title() == "smallest flipping step"
 
 
+def test_powers_are_of_the_curves_that_T_did_not_end():
+    rows = [ntk_row(size, 100, C0, 0, rel_delta_mean=C0 / size) for C0 in (10, 20, 30) for size in (5, 10, 20)]
+    for ended, title in ((0, "\nmeasured: $d^{-0.50}$"), (1, "\nmeasured at $C_0$ = 10, 20: $d^{-0.50}$"), (3, "step")):
+        for row in rows[len(rows) - 3 * ended :]:
+            row["left_ball"] = 0
+        assert figure_3(*rows).axes[0].get_title().endswith(title)
+
+
 def test_a_curve_of_no_whole_seed_has_its_power_too():
     rows = [ntk_row(size, 100, 10, seed, rel_delta_mean=size**-1.4) for seed, size in enumerate((5, 10, 20))]
     assert figure_2(*rows).axes[0].get_title().endswith("measured: $d^{-0.70}$")
