@@ -174,7 +174,7 @@ attacks of Section 5.2 move x by ε at most. T is the largest number of epochs.
 - *Runs that T ended* had T epochs before they left their ball (Section 5.1) or had used up their patience (Section
   5.2). More epochs might still raise their robust accuracy, so one that is too low is a ?.
 - *Runs stopped at 0* are of Section 5.2. Robust accuracy 0 gains nothing, so patience ends such a run after 21 epochs.
-  Those that were trained on stayed there (docs/protocol.md).
+  Those that we trained for all 100 epochs stayed there (docs/protocol.md).
 - *Inputs of norm 1* are what Theorem 3.1 assumes. Without bias f(cx) = c f(x) for c > 0. So |f|/‖x‖, η‖∇f‖²/‖x‖ and
   (‖δ‖/‖x‖)/‖∇f‖ are the values of |f|, η‖∇f‖² and η at x/‖x‖. Where some networks were trained on such inputs
   (`--normalize`), a column says which.
