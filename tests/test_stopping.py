@@ -72,7 +72,15 @@ def test_a_signal_ends_at_once_what_is_not_training():
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_of_signals_that_come_again_only_ctrl_c_ends_at_once_what_is_training():
+@pytest.fixture
+def terminal():
+    """SIGHUP as on a terminal, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_of_signals_that_come_again_only_ctrl_c_ends_at_once_what_is_training(terminal):
     with stopping.listening():
         stopping.defer(True)
         for name in ("SIGHUP", "SIGHUP", "SIGTERM"):  # a closed terminal may send the first twice
