@@ -149,8 +149,13 @@ class Crossing(NamedTuple):
 
 
 def crossings(by_seed: list[list[tuple]], falls: bool, level: float = 0.5) -> list[Crossing]:
-    """The `crossing` of each seed that has one, but if some say where, only of those."""
-    found = [passed for passed in (crossing(line, falls, level) for line in by_seed) if passed]
+    """The `crossing` of each seed that has one and as many runs as any; but if some say where, only of those.
+
+    Seeds with fewer runs would shift the mean by how far apart their runs are.
+    """
+    most = max(map(len, by_seed), default=0)
+    whole = [crossing(line, falls, level) for line in by_seed if len(line) == most]
+    found = [passed for passed in whole if passed]
     return [passed for passed in found if np.isfinite(passed.place)] or found
 
 
