@@ -208,7 +208,7 @@ def summary(row: dict) -> str:
     protocol = ", ".join(name for name in ("bias", "box") if number[name]) or "no bias, no box"
     end = "ended by T" if number["epochs"] == number["T"] else "ended by patience"
     end += " at robust accuracy 0" if number["train_robust_acc"] < 0.001 else ""
-    ball = "" if number["max_deviation"] > 0.99 * number["V"] else " (the ball's border was never reached)"
+    ball = "" if number["max_deviation"] > 0.99 * number["V"] else " (not at the ball's border)"
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), eps {eps:g}, seed {seed:g}, "
         f"{protocol}:\n"

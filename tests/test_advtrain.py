@@ -111,7 +111,7 @@ def test_every_column_is_what_the_library_says(tmp_path, script, name, radius):
         ({}, "100 epochs (ended by T), deviation 0.3,"),
         ({"epochs": 90}, "90 epochs (ended by patience), deviation 0.3,"),
         ({"epochs": 21, "train_robust_acc": 0}, "21 epochs (ended by patience at robust accuracy 0), deviation 0.3,"),
-        ({"max_deviation": 0.2}, "100 epochs (ended by T), deviation 0.2 (the ball's border was never reached),"),
+        ({"max_deviation": 0.2}, "100 epochs (ended by T), deviation 0.2 (not at the ball's border),"),
     ],
 )
 def test_the_summary_says_what_ended_training(others, told):
