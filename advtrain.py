@@ -24,6 +24,7 @@ from common import (
 from lib import command_line
 from lib.checkpoint import Checkpoint, Clock
 from lib.files import save_network
+from lib.groups import ended_by_T, inside_the_border, never_robust
 from lib.progress import Progress
 from lib.reach import Reach
 from lib.results import Results, numbers
@@ -206,9 +207,9 @@ def summary(row: dict) -> str:
     """A row of advtrain.csv or advtraingap.csv for people to read."""
     number = numbers(row)
     protocol = ", ".join(name for name in ("bias", "box") if number[name]) or "no bias, no box"
-    end = "ended by T" if number["epochs"] == number["T"] else "ended by patience"
-    end += " at robust accuracy 0" if number["train_robust_acc"] < 0.001 else ""
-    ball = "" if number["max_deviation"] > 0.99 * number["V"] else " (not at the ball's border)"
+    end = "ended by T" if ended_by_T(number) else "ended by patience"
+    end += " at robust accuracy 0" if never_robust(number) else ""
+    ball = " (not at the ball's border)" if inside_the_border(number) else ""
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), eps {eps:g}, seed {seed:g}, "
         f"{protocol}:\n"

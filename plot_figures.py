@@ -41,7 +41,6 @@ from lib.groups import (
     ADVERSARIAL_SETTINGS,
     SETTINGS,
     by_settings,
-    cap_key,
     crossings,
     ended_by_T,
     eta_at_norm_1,
@@ -56,7 +55,7 @@ from lib.groups import (
     told,
 )
 from lib.progress import say, warn
-from lib.results import configuration_columns, numbers, read_caps, read_rows, results_files
+from lib.results import cap_key, configuration_columns, numbers, read_caps, read_rows, results_files
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
@@ -258,8 +257,7 @@ def say_how_many(part, rows):
 
 def warn_of_unknown_caps(rows, caps):
     """Say on stderr for which digits figure4_cap.csv lacks some run of Figure 4 left."""
-    runs = {tuple(int(row[digit]) for digit in ("num1", "num2")): row for row in rows if cap_key(row) not in caps}
-    for num1, num2 in sorted(runs):
+    for num1, num2 in sorted({(int(row["num1"]), int(row["num2"])) for row in rows if cap_key(row) not in caps}):
         command = f"python sweeps/figure4_cap.py --num1 {num1} --num2 {num2}"
         warn(f"figure4_cap.csv does not say how robust any classifier can be for {num1} and {num2}: {command}")
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from lib import evidence
 from lib.evidence import SYMBOLS, Record, distinct, span
-from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, cap_key, eta_at_norm_1, grouped, told
+from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, eta_at_norm_1, grouped, told
+from lib.results import cap_key
 
 PROTOCOLS = {(0, 0): "Paper's formulas", (1, 1): "Authors' bias and box"}
 
@@ -181,9 +182,9 @@ attacks of Section 5.2 move x by ε at most. T is the largest number of epochs.
 - *0.95 at ε√d* is the ε√d at which robust accuracy passes 0.95. It is interpolated between two neighbouring runs, if
   they are no more than a factor of 2 apart. The same for other levels, and for V√m. A power of d or m is fitted to
   these places. Where the true ones lie between the runs on either side, nobody knows; *as the runs on either side
-  allow* says which powers they leave possible. With several seeds, all these are means over
-  those with most runs. A place or power is marked ✓ if it is, as interpolated, what is asked for, ✗ if the runs on
-  either side rule that out, and ? otherwise.
+  allow* says which powers they leave possible. With several seeds, all these are means over those with most runs. A
+  place or power is marked ✓ if it is, as interpolated, what is asked for, ✗ if the runs on either side rule that out,
+  and ? otherwise.
 
 Theorem 3.1 also assumes d^2.4 ≤ m ≤ C4 exp(d^0.24), with a constant C4 that it does not name. Of the 21 pairs of d and
 m in the paper's Figure 2, 4 meet the first condition: d = 25 at m = 10,000, and d = 25, 49, 100 at m = 100,000. None of

@@ -19,7 +19,9 @@ from lib.groups import (
     exponents,
     fix,
     grouped,
+    inside_the_border,
     left_of_figure4,
+    never_robust,
     right_of_figure4,
 )
 
@@ -394,8 +396,8 @@ def zero(panel, by_seed, least, most):
 def endings(cell):
     return {
         "runs that T ended": how_many(cell, ended_by_T),
-        "runs stopped at 0": how_many(cell, lambda row: not ended_by_T(row) and row["train_robust_acc"] < 0.001),
-        "runs never at the ball's border": how_many(cell, lambda row: row["max_deviation"] < 0.99 * row["V"]),
+        "runs stopped at 0": how_many(cell, lambda row: not ended_by_T(row) and never_robust(row)),
+        "runs never at the ball's border": how_many(cell, inside_the_border),
     }
 
 

@@ -6,13 +6,11 @@ A row is a dict of column name to number. m is its `width`, d its `size` squared
 import itertools
 import math
 from collections.abc import Callable
-from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
 SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
-cap_key = itemgetter("num1", "num2", "d", "eps")  # what a row's cap is known by, as `lib.results.read_caps` has them
 
 # The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged.
 SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}
@@ -79,6 +77,16 @@ def grouped(rows: list[dict], *columns: str) -> dict:
 def ended_by_T(row: dict) -> bool:
     """Whether T epochs ended a run: inside its ball in Section 5.1, before its patience was used up in Section 5.2."""
     return row["left_ball"] == 0 if "left_ball" in row else row["epochs"] == row["T"]
+
+
+def never_robust(row: dict) -> bool:
+    """Whether a network of Section 5.2 is robust at practically none of its training examples."""
+    return row["train_robust_acc"] < 0.001
+
+
+def inside_the_border(row: dict) -> bool:
+    """Whether a network lies in its lazy ball with 1% of the radius to spare, or more."""
+    return row["max_deviation"] < 0.99 * row["V"]
 
 
 def fix(rows: list[dict], column: str, usual: float, *axes: str) -> list[dict]:

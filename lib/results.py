@@ -8,6 +8,7 @@ import contextlib
 import csv
 import io
 import os
+from operator import itemgetter
 from pathlib import Path
 
 from filelock import FileLock
@@ -17,6 +18,7 @@ from lib.files import write_whole
 from lib.progress import say, warn
 
 NOT_NUMBERS = ("device", "torch")
+cap_key = itemgetter("num1", "num2", "d", "eps")  # what says which cap is a row's
 
 
 class Results:
@@ -125,7 +127,7 @@ def read_caps(folder: Path) -> dict[tuple, float]:
     rows = [numbers(row) for row in read_rows(path, ["num1", "num2", "size", "d", "eps", "cap"])]
     if not all(0 <= row["cap"] <= 1 for row in rows):
         raise RunError(f"{path} has a cap that is no share, from 0 to 1")
-    return {(row["num1"], row["num2"], row["d"], row["eps"]): row["cap"] for row in rows}
+    return {cap_key(row): row["cap"] for row in rows}
 
 
 def append_row(path: Path, columns: list[str], row: dict, added: dict | None = None) -> None:
