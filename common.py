@@ -117,7 +117,7 @@ class TwoLayerNet(nn.Module):
 
     def f(self, x):
         """f(x; a, W) of shape (n,) for x of shape (n, d); works under autograd."""
-        return (torch.relu(self.weighted_input(x) @ self.W.T) @ self.a + self.output_bias) / math.sqrt(self.width)
+        return ((self.weighted_input(x) @ self.W.T).relu_() @ self.a + self.output_bias) / math.sqrt(self.width)
 
     def weighted_input(self, x):
         """What W's columns multiply: x itself, or x with a one appended where the last column is the bias."""

@@ -14,7 +14,7 @@ import torch
 
 from lib.pgd_kernels import compiled
 
-BLOCK = 256  # neurons
+BLOCK = 512  # neurons
 UNROLLED = 4  # pixels, or inputs, at a time
 
 
@@ -114,11 +114,15 @@ def _pool(threads):
 def _forward(first, last, W, a, start, pixel, value, on, sums):
     """Write which of the neurons from first to last are on at each input, and the blocks' sums of a_s relu(w_s . x)."""
     near, z = np.zeros((len(W), BLOCK), W.dtype), np.empty(BLOCK, W.dtype)
+    zero = W.dtype.type(0)
     for b in range(first, last, BLOCK):
         size = min(BLOCK, last - b)
         top = a[b : b + size]
         for p in range(len(W)):
-            near[p, :size] = W[p, b : b + size]
+            # Not in one slice: numba would take its time over it.
+            row, copy = W[p, b : b + size], near[p]
+            for s in range(size):
+                copy[s] = row[s]
         for i in range(len(start) - 1):
             z[:] = 0
             for k in range(start[i], start[i + 1], UNROLLED):
@@ -127,7 +131,7 @@ def _forward(first, last, W, a, start, pixel, value, on, sums):
                 for s in range(BLOCK):
                     z[s] += v0 * w0[s] + v1 * w1[s] + v2 * w2[s] + v3 * w3[s]
             active = on[i, b : b + size]
-            zero = total = a[0] * 0
+            total = zero
             for s in range(size):
                 off = z[s] <= 0  # what is not a number is on, and goes into the sum
                 active[s] = not off
@@ -138,7 +142,7 @@ def _forward(first, last, W, a, start, pixel, value, on, sums):
 def _update(first, last, W, a, start, example, value, on, moves):
     """Add to the rows of W from first to last moves_i a_s x_i for each input i at which neuron s is on."""
     step, change = np.zeros((len(moves), BLOCK), W.dtype), np.empty(BLOCK, W.dtype)
-    zero = a[0] * 0
+    zero = W.dtype.type(0)
     for b in range(first, last, BLOCK):
         size = min(BLOCK, last - b)
         top = a[b : b + size]
