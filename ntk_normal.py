@@ -17,7 +17,8 @@ from common import LazyBall, TwoLayerNet, load_digits, loss_gradient, mean_loss,
 from lib import RunError, command_line, sgd_kernels
 from lib.checkpoint import Checkpoint, Clock
 from lib.files import save_network
-from lib.progress import Progress, warn
+from lib.groups import ended_by_T
+from lib.progress import Progress
 from lib.reach import Reach
 from lib.results import Results, numbers
 
@@ -87,10 +88,6 @@ def main():
             if args.save_dir:
                 save_network(args.save_dir, net, SCRIPT, config)
             results.append(row)
-            if row["test_error"] >= 0.01:
-                longer = "--C0" if exited.left_ball else "--T"
-                reached = f"C0 {row['C0']:g}: test error {row['test_error']:.2%}"
-                warn(f"{reached}, where the paper's networks are below 1%; a larger {longer} would train longer")
         checkpoint.remove()
 
 
@@ -220,11 +217,13 @@ def summary(row: dict) -> str:
     """A row of ntk_normal.csv for people to read."""
     number = numbers(row)
     options = "".join(f", {name}" for name in ("bias", "normalize") if number[name])
-    end = "left the lazy ball" if number["left_ball"] else "NOT out of the lazy ball after T epochs"
+    end = "NOT out of the lazy ball after T epochs" if ended_by_T(number) else "left the lazy ball"
+    longer = "--T" if ended_by_T(number) else "--C0"
+    above = f" (the paper's are below 1%; a larger {longer} trains longer)" if number["test_error"] >= 0.01 else ""
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:g} (V {V:.4g}), seed {seed:g}{options}:\n"
         f"  {end}, kept step {{steps:g}} (epoch {{epochs:g}}), deviation {{max_deviation:.4g}}, "
-        "train loss {train_loss:.4f}, test error {test_error:.2%}, {seconds_train:.1f} s\n"
+        f"train loss {{train_loss:.4f}}, test error {{test_error:.2%}}{above}, {{seconds_train:.1f}} s\n"
         "  smallest flip: ||delta||/||x|| {rel_delta_mean:.4g}, ||grad f|| {grad_norm_mean:.4g}, eta {eta_mean:.4g}; "
         "{no_flip:g} never flip, {seconds_attack:.1f} s"
     ).format(**number, options=options)

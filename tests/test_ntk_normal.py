@@ -169,12 +169,10 @@ def test_a_row_that_the_epochs_ended_says_so(tmp_path, script):
     left, stayed = read_rows(out, ntk_normal.COLUMNS)
     assert (stayed["left_ball"], stayed["epochs"], stayed["steps"]) == ("0", "1", "198")
     assert left["left_ball"] == "1"
-    warnings = [line for line in ended.stderr.splitlines() if "warning" in line]
-    assert warnings == [
-        f"warning: C0 {float(row['C0']):g}: test error {float(row['test_error']):.2%}, "
-        f"where the paper's networks are below 1%; a larger {option} would train longer"
-        for row, option in ((left, "--C0"), (stayed, "--T"))
-    ]
+    told = [line for line in ended.stdout.splitlines() if "deviation" in line]
+    for line, row, end, option in zip(told, (left, stayed), ("left", "NOT out of"), ("--C0", "--T"), strict=True):
+        assert f"{end} the lazy ball" in line
+        assert f"test error {float(row['test_error']):.2%} (the paper's are below 1%; a larger {option} " in line
 
 
 @pytest.mark.slow
