@@ -6,7 +6,8 @@ claims.md. The files figure2, figure3 and figure4 hold the runs with the scripts
 digits, bs, lr, T, atk_iters or patience are never averaged with those: they get figures of their own, named after what
 differs, such as figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box
 get panels. Where rows have several C0 or widths, the paper's are drawn, or what --C0 and --width choose: Figure 2 is at
-one C0, Figure 3 at one width, Figure 4 left at one of both. The claims do not heed this choice.
+one C0, Figure 3 at one width, Figure 4 left at one of both. Of other widths there are Figures 3 of their own, such as
+figure3-m10000. The claims do not heed this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
 of drawing. --networks also draws a gallery of smallest flipping steps. A table figure4_cap.csv in --results, of the most
@@ -178,11 +179,15 @@ def choose(part: str, rows: list[dict], args) -> list[dict]:
 def draw_figures(rows: dict[str, list[dict]], caps: dict) -> dict[str, Figure]:
     """The figures by the name of their file, from the rows of each part; none where there are no rows."""
     drawn = {}
-    for part, curve, fixed, usual in (("2", "width", "C0", 10), ("3", "C0", "width", 100000)):
-        for settings, (runs,) in by_settings(SETTINGS, rows.get(part, [])).items():
-            runs = fix(runs, fixed, usual, curve, "size")
-            if len(grouped(runs, "C0")) > (part == "3"):  # else Figure 3 would show a curve of Figure 2
-                drawn["-".join([f"figure{part}", *told(settings)[0]])] = draw_curves(runs, settings, curve)
+    for settings, (runs,) in by_settings(SETTINGS, rows.get("2", [])).items():
+        if runs := fix(runs, "C0", 10, "width", "size"):
+            drawn["-".join(["figure2", *told(settings)[0]])] = draw_curves(runs, settings, "width")
+    for settings, (runs,) in by_settings(SETTINGS, rows.get("3", [])).items():
+        papers = fix(runs, "width", 100000, "C0", "size")
+        for width, same in grouped(runs, "width").items():
+            other = [] if same == papers else [f"m{width:g}"]
+            if len(grouped(same, "C0")) > 1:  # else it would show a curve of Figure 2
+                drawn["-".join(["figure3", *told(settings)[0], *other])] = draw_curves(same, settings, "C0")
     both = rows.get("4 left", []), rows.get("4 right", [])
     for settings, (left, right) in by_settings(ADVERSARIAL_SETTINGS, *both).items():
         if left or right:

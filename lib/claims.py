@@ -73,7 +73,8 @@ CLAIMS = [
         "“as C0 increases, both the size of the gradient and the minimum step size required to flip the label "
         "increase, thereby increasing the size of the perturbation vector” (Section 5.1, Figure 3, at m = 100,000)",
         "each of ‖∇f‖, η and ‖δ‖/‖x‖ is larger at each C0 than at the one before, at every d. Only networks that left "
-        "their ball count. A cell gives the growth from the first C0 to the last, and a mark for each step between.",
+        "their ball count, and only the paper's m is judged, or the one that stands in for it. A cell gives the growth "
+        "from the first C0 to the last, and a mark for each step between.",
         evidence.grows_with_C0,
         width=100000,
     ),
@@ -250,6 +251,10 @@ def rows_of(records):
     return distinct(row for record in records for row in record.rows)
 
 
+def checks_of(records):
+    return [check for record in records for cell in record.cells.values() for check in cell.checks]
+
+
 def how_many_runs(section):
     return sum(len(rows_of(records)) for records in section.findings)
 
@@ -258,7 +263,7 @@ def verdict(records):
     """The records' checks in a word, with the share that holds and how many of them are undecided."""
     if not records:
         return "–"
-    checks = [check for record in records for cell in record.cells.values() for check in cell.checks]
+    checks = checks_of(records)
     undecided, holding = sum(check is None for check in checks), sum(map(bool, checks))
     if undecided == len(checks):
         return "open"
@@ -294,7 +299,8 @@ def tell_section(section, again=False):
 def told_settings(section):
     """The settings in words, with the width that stands in for the paper's."""
     width = CLAIMS[section.number - 1].width
-    rows = [row for records in section.findings for row in rows_of(records)] if width else []
+    judged = [record for records in section.findings for record in records if checks_of([record])]
+    rows = rows_of(judged) if width else []
     others = [f"{other:,.10g}" for other in grouped(rows, "width") if other != width]
     stands_in = [f"m = {', '.join(others)} in place of {width:,.10g}"] if others else []
     return ", ".join([*told(section.settings)[1], *stands_in])

@@ -55,7 +55,7 @@ def mark(check):
 
 
 def judged(text, *checks):
-    return Cell(f"{text} {''.join(map(mark, checks))}", checks)
+    return Cell(f"{text} {''.join(map(mark, checks))}".rstrip(), checks)
 
 
 def counted(checks):
@@ -215,17 +215,21 @@ def bounded(runs):
 
 
 def grows_with_C0(runs):
-    """Whether the three quantities of Figure 3 grow with C0: a Record for each d and kind of inputs."""
+    """Whether the three quantities of Figure 3 grow with C0: a Record for each m, d and kind of inputs.
+
+    Only the paper's m is judged, or the one that stands in for it.
+    """
     quantities = {"‖∇f‖": "grad_norm_mean", "η": "eta_mean", "‖δ‖/‖x‖": "rel_delta_mean"}
     records = []
-    widths = [fix(rows, "width", 100000, "C0", "size") for rows in grouped(runs["ntk_normal"], "normalize").values()]
-    for cell in grouped(itertools.chain(*widths), "d", "normalize").values():
-        paths = paths_through_the_same_balls(cell)
-        cells = {name: growth(paths, column) for name, column in quantities.items()}
-        if any(measured.checks for measured in cells.values()):
-            rows = [row for path in paths for row in path]
-            cells["C0 that T ended"] = Cell(span([row for row in cell if ended_by_T(row)], "C0") or "none")
-            records.append(Record(about(rows, "width", "normalize", "d", "C0"), cells, rows))
+    for same in grouped(runs["ntk_normal"], "normalize").values():
+        papers = fix(same, "width", 100000, "C0", "size")[0]["width"]
+        for (width, _), cell in grouped(same, "width", "d").items():
+            paths = paths_through_the_same_balls(cell)
+            cells = {name: growth(paths, column, judge=width == papers) for name, column in quantities.items()}
+            if any(measured.text for measured in cells.values()):
+                rows = [row for path in paths for row in path]
+                cells["C0 that T ended"] = Cell(span([row for row in cell if ended_by_T(row)], "C0") or "none")
+                records.append(Record(about(rows, "width", "normalize", "d", "C0"), cells, rows))
     return records
 
 
@@ -241,12 +245,13 @@ def paths_through_the_same_balls(cell):
     return [path for path, own in zip(paths, balls) if own == most]
 
 
-def growth(paths, column):
-    """The factor by which the column grows from the first C0 to the last, and whether it grows at each step."""
+def growth(paths, column, judge):
+    """The factor by which the column grows from the first C0 to the last and, to judge it, whether at each step."""
     factors = [[ratio(after[column], before[column]) for before, after in itertools.pairwise(path)] for path in paths]
     if not np.size(factors) or not np.isfinite(factors).all():
         return Cell("")
-    return judged(f"× {over_seeds([np.prod(factor) for factor in factors])}", *(np.mean(factors, axis=0) > 1))
+    checks = np.mean(factors, axis=0) > 1 if judge else ()
+    return judged(f"× {over_seeds([np.prod(factor) for factor in factors])}", *checks)
 
 
 # ---------------------------------------------------------------------------------------------- Section 5.2, Figure 4

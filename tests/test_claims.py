@@ -62,7 +62,7 @@ def test_a_width_that_stands_in_for_the_papers_is_a_setting():
         and summary(text)[1][-1] == "batch size 32"
     )
     assert "\nSettings: batch size 32, m = 10,000 in place of 100,000.\n" in below(text, f"5. {claims.CLAIMS[4].title}")
-    assert summary(tell([ntk_row(5, 100000, C0, 0) for C0 in (10, 20)]))[5][-1] == ""
+    assert summary(tell([ntk_row(5, width, C0, 0) for C0 in (10, 20) for width in (64, 100000)]))[5][-1] == ""
 
 
 def test_inputs_are_told_where_some_have_norm_1():

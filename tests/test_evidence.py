@@ -119,6 +119,14 @@ def test_growth_with_C0_is_that_of_networks_that_left_their_ball():
     assert len(record.rows) == 2 and claims.in_short([record]).endswith("C0 = 10, 20; one seed (0).")
 
 
+def test_growth_with_C0_is_judged_at_the_papers_width_and_told_at_others():
+    rows = [ntk_row(5, width, C0, 0, grad_norm_mean=C0) for width in (1000, 100000) for C0 in (10, 20)]
+    (told, judged), verdict = examine(5, rows)
+    assert verdict == "partly (1 of 3)"
+    assert about(told)["m"] == "1,000" and cells(told) == {"‖∇f‖": "× 2.00", "η": "× 1.00", "‖δ‖/‖x‖": "× 1.00"}
+    assert about(judged)["m"] == "100,000" and cells(judged)["‖∇f‖"] == "× 2.00 ✓"
+
+
 def test_growth_with_C0_is_the_same_whichever_run_ended_first():
     rows = [
         ntk_row(5, 10000, C0, 0, grad_norm_mean=C0, eta_mean=1 / C0, rel_delta_mean=C0 * (C0 < 30))

@@ -222,8 +222,7 @@ def figure_2(*rows):
 
 
 def figure_3(*rows):
-    (figure,) = plot_figures.draw_figures({"3": read(rows, "ntk_normal")}, {}).values()
-    return figure
+    return plot_figures.draw_figures({"3": read(rows, "ntk_normal")}, {})["figure3"]
 
 
 def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
@@ -265,6 +264,10 @@ def test_figures_keep_to_the_papers_C0_and_width():
     rows = [ntk_row(5, width, C0, 0) for C0 in (10, 20) for width in (1000, 10000)] + [ntk_row(5, 2000, 20, 0)]
     assert figure_2(*rows).get_suptitle() == "$d$ = 25, $C_0$ = 10, 1 seed"
     assert figure_3(*rows).get_suptitle() == "$d$ = 25, $m$ = 1,000, 1 seed"
+    rows.append(ntk_row(5, 100000, 10, 0))  # a single C0: no figure
+    assert list(plot_figures.draw_figures({"3": read(rows, "ntk_normal")}, {})) == ["figure3", "figure3-m10000"]
+    rows.append(ntk_row(5, 100000, 20, 0))
+    assert figure_3(*rows).get_suptitle() == "$d$ = 25, $m$ = 100,000, 1 seed"
 
 
 def test_curves_of_several_C0_are_of_the_same_runs():
