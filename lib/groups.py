@@ -90,16 +90,18 @@ def inside_the_border(row: dict) -> bool:
 
 
 def fix(rows: list[dict], column: str, usual: float, *axes: str) -> list[dict]:
-    """Only the rows with one value of the column: the paper's, unless it alone would leave a single curve or line.
+    """Only the rows with one value of the column: the paper's, if these are enough, else the one with the most cells.
 
-    Of other values it is the one with the most cells over the axes, of which the first tells curves apart.
+    They are enough with half as many cells over the axes as another value has, and with more than one value on the
+    first axis, which tells curves apart, where another has that.
     """
 
     def merit(value):
-        members = groups[value]
-        return min(len(grouped(members, axes[0])), 2), value == usual, len(grouped(members, *axes))
+        cells = len(grouped(groups[value], *axes))
+        return min(len(grouped(groups[value], axes[0])), 2), value == usual and 2 * cells >= most, cells
 
     groups = grouped(rows, column)
+    most = max((len(grouped(same, *axes)) for same in groups.values()), default=0)
     return groups[max(groups, key=merit)] if groups else []
 
 

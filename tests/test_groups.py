@@ -69,12 +69,15 @@ def test_T_ends_runs_inside_the_ball_or_before_their_patience_is_used_up():
     assert ended == [False, True]
 
 
-def test_the_papers_value_is_taken_unless_it_leaves_a_single_curve():
+def test_the_papers_value_is_taken_unless_it_leaves_a_single_curve_or_few_cells():
     rows = [ntk_row(5, width, 10, 0) for width in (1000, 10000)]
     rows += [ntk_row(5, width, 20, 0) for width in (1000, 2000, 10000)]
     assert groups.fix(rows, "C0", 10, "width", "size") == rows[:2]
     assert groups.fix(rows[1:], "C0", 10, "width", "size") == rows[2:]
     assert groups.fix([], "C0", 10, "width", "size") == []
+    more = [ntk_row(size, width, 20, 0) for size in (7, 10) for width in (1000, 10000)]
+    assert groups.fix(rows + more[:1], "C0", 10, "width", "size") == rows[:2]  # 2 cells against 4
+    assert groups.fix(rows + more, "C0", 10, "width", "size") == rows[2:] + more
 
 
 def test_curves_of_several_C0_are_of_seeds_that_have_them_all():
