@@ -45,9 +45,9 @@ def load_digits(
     seed: int | None = None,
     device: str = "cpu",
 ) -> Digits:
-    """The `Digits` num1 and num2 of MNIST, downsampled to size x size (Section 5, "Datasets").
+    """The `Digits` num1 and num2 of MNIST, downsampled to size x size (Section 5, "Datasets & Model specification").
 
-    Downsampling is bilinear WITHOUT antialiasing, as the paper's was; pixels lie in [0, 1]. With normalize,
+    Downsampling is bilinear WITHOUT antialiasing, as in the authors' scripts; pixels lie in [0, 1]. With normalize,
     every image is scaled to ||x|| = 1 (Section 5.2); an image that downsampling left all zero has no direction
     and stays zero: f is 0 there without bias, and it counts as misclassified. With a seed, the training
     examples are shuffled once, the order in which every epoch then takes them.

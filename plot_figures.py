@@ -5,9 +5,9 @@ wrote to the folder --results; when it draws all of them, it also holds the pape
 claims.md. The files figure2, figure3 and figure4 hold the runs with the scripts' default settings. Runs with other
 digits, bs, lr, T, atk_iters or patience are never averaged with those: they get figures of their own, named after what
 differs, such as figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box
-get panels. Where rows have several C0 or widths, the paper's are drawn, or what --C0 and --width choose: Figure 2 is at
-one C0, Figure 3 at one width, Figure 4 left at one of both. Of other widths there are Figures 3 of their own, such as
-figure3-m10000. The claims do not heed this choice.
+get panels. Where rows have several C0 or widths, the paper's are drawn if they have half as many cells as others, else
+those with most, or what --C0 and --width choose: Figure 2 is at one C0, Figure 3 at one width, Figure 4 left at one of
+both. Of other widths there are Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
 of drawing. --networks also draws a gallery of smallest flipping steps. A table figure4_cap.csv in --results, of the most
