@@ -41,21 +41,28 @@ def with_shrinking_steps(net, x, y, eps, box):
 
 
 @pytest.mark.parametrize(
-    ("size", "eps", "authors", "T"),
-    [(10, 0.3, False, 20), (10, 0.4, True, 20), (28, 0.1, False, 10), (28, 0.15, True, 10)],
+    ("size", "eps", "authors", "T", "width", "V"),
+    [
+        (10, 0.3, False, 20, 1000, 10 / 1000**0.5),
+        (10, 0.4, True, 20, 1000, 10 / 1000**0.5),
+        (28, 0.1, False, 10, 1000, 10 / 1000**0.5),
+        (28, 0.15, True, 10, 1000, 10 / 1000**0.5),
+        (28, 0.2, False, 40, 500, 0.8),
+        (28, 0.2, True, 20, 500, 0.6),
+    ],
 )
-def test_robust_accuracy_beside_the_libraries(size, eps, authors, T):
+def test_robust_accuracy_beside_the_libraries(size, eps, authors, T, width, V):
     digits = common.load_digits(0, 1, size, normalize=True, seed=0)
-    net = common.TwoLayerNet(size**2, 1000, bias=authors)
+    net = common.TwoLayerNet(size**2, width, bias=authors)
     schedule = {"atk_iters": 10, "lr": 0.01, "bs": 32, "T": T, "patience": 20, "box": authors}
-    advtrain.adversarial_training(net, digits.train_x, digits.train_y, 10 / 1000**0.5, eps, **schedule)
+    advtrain.adversarial_training(net, digits.train_x, digits.train_y, V, eps, **schedule)
     x, y = digits.test_x[::4], digits.test_y[::4]
     labels, (low, high) = (y > 0).long(), (0, 1) if authors else (-2, 3)  # the wide box that no attack gets to
     named = foolbox.PyTorchModel(net.eval(), bounds=(low, high), device="cpu")
     plain = foolbox.attacks.L2PGD(steps=100, rel_stepsize=0.025, random_start=False)
     rescaled = Rescaled(net, low, high).eval()
     protocol = "with bias and box" if authors else "paper formulas"
-    print(f"\nd {size**2}, {protocol}: ours, with 20 steps, foolbox, APGD, shrinking steps")
+    print(f"\nm {width}, d {size**2}, {protocol}: ours, with 20 steps, foolbox, APGD, shrinking steps")
     for budget in (0.8 * eps, eps, 1.2 * eps):
         ours, with_20 = (common.robust_accuracy(net, x, y, budget, steps, authors) for steps in (100, 20))
         *_, wrong = plain(named, x, labels, epsilons=[budget])
