@@ -345,10 +345,10 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
         extent += [*rate]
     if powers:
         ends = sorted({min(powers.values()), max(powers.values())}, key=abs)
-        those = (
-            "" if len(powers) == len(styles) else f" at {CURVES[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
-        )
-        title += f"\nmeasured{those}: " + " to ".join(dict.fromkeys(f"$d^{{{end:.2f}}}$" for end in ends))
+        measured = " to ".join(dict.fromkeys(f"$d^{{{end:.2f}}}$" for end in ends))
+        title += f"\nmeasured: {measured}"
+        if len(powers) < len(styles):
+            title += f"\nat {CURVES[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
     ax.set_title(title)
     ax.set_ylabel(symbol)
     ax.set_xlim(places[0] / 1.2, places[-1] * 1.2)

@@ -296,10 +296,29 @@ def test_titles_have_the_fitted_powers_and_legends_the_papers_rate():
 
 def test_powers_are_of_the_curves_that_T_did_not_end():
     rows = [ntk_row(size, 100, C0, 0, rel_delta_mean=C0 / size) for C0 in (10, 20, 30) for size in (5, 10, 20)]
-    for ended, title in ((0, "\nmeasured: $d^{-0.50}$"), (1, "\nmeasured at $C_0$ = 10, 20: $d^{-0.50}$"), (3, "step")):
+    for ended, title in (
+        (0, "\nmeasured: $d^{-0.50}$"),
+        (1, "\nmeasured: $d^{-0.50}$\nat $C_0$ = 10, 20"),
+        (3, "step"),
+    ):
         for row in rows[len(rows) - 3 * ended :]:
             row["left_ball"] = 0
         assert figure_3(*rows).axes[0].get_title().endswith(title)
+
+
+def test_titles_lie_within_the_figure():
+    powers = {10: -0.45, 20: -0.18, 30: -0.1}
+    rows = [
+        ntk_row(size, 1000, C0, 0, bias=1, eta_mean=size ** (2 * power), left_ball=int(C0 < 30))
+        for C0, power in powers.items()
+        for size in (5, 7, 10)
+    ]
+    (figure,) = plot_figures.draw_figures({"3": read(rows, "ntk_normal")}, {}).values()
+    figure.draw_without_rendering()
+    titles = [ax.title for ax in figure.axes]
+    assert titles[2].get_text().endswith("measured: $d^{-0.18}$ to $d^{-0.45}$\nat $C_0$ = 10, 20")
+    assert all(figure.bbox.x0 <= title.get_window_extent().x0 for title in titles)
+    assert all(title.get_window_extent().x1 <= figure.bbox.x1 for title in titles)
 
 
 def test_a_curve_of_no_whole_seed_has_its_power_too():
