@@ -64,8 +64,8 @@ CLAIMS = [
         "3.1)",
         "the means of η and of (‖δ‖/‖x‖)/‖∇f‖ fall like 1/d: their fitted exponents are within 0.1 of −1. The second "
         "is what η would be at x/‖x‖, and its exponent the difference of those of claims 2 and 3. Only C0 = 10, as in "
-        "Figure 2, is judged. The paper says of Section 5.2 only that inputs were scaled to norm 1, as Theorem 3.1 assumes; "
-        "networks trained on either are shown, where there are some.",
+        "Figure 2, is judged. Only of Section 5.2 does the paper say that inputs were scaled to norm 1, as Theorem 3.1 "
+        "assumes; here networks trained on either are shown, where there are some.",
         evidence.power_of_d(-1, {"η": lambda row: row["eta_mean"], "(‖δ‖/‖x‖)/‖∇f‖": eta_at_norm_1}),
     ),
     Claim(
