@@ -119,7 +119,7 @@ def _forward(first, last, W, a, start, pixel, value, on, sums):
         size = min(BLOCK, last - b)
         top = a[b : b + size]
         for p in range(len(W)):
-            # Neuron by neuron: as one slice it takes numba twice as long.
+            # Neuron by neuron: as one slice it takes numba longer.
             row, copy = W[p, b : b + size], near[p]
             for s in range(size):
                 copy[s] = row[s]
