@@ -74,10 +74,12 @@ def test_a_signal_ends_at_once_what_is_not_training():
 
 @pytest.fixture
 def terminal():
-    """SIGHUP as on a terminal, also where the tests run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """The signals as on a terminal, also where the tests run under nohup, or in the background of a script."""
+    usual = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {signum: signal.signal(signum, handler) for signum, handler in usual.items()}
     yield
-    signal.signal(signal.SIGHUP, before)
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
 
 
 def test_of_signals_that_come_again_only_ctrl_c_ends_at_once_what_is_training(terminal):
