@@ -54,6 +54,7 @@ from lib.groups import (
     of_the_same_runs,
     right_of_figure4,
     told,
+    width_of_figure3,
 )
 from lib.progress import say, warn
 from lib.results import cap_key, configuration_columns, numbers, read_caps, read_rows, results_files
@@ -183,9 +184,9 @@ def draw_figures(rows: dict[str, list[dict]], caps: dict) -> dict[str, Figure]:
         if runs := fix(runs, "C0", 10, "width", "size"):
             drawn["-".join(["figure2", *told(settings)[0]])] = draw_curves(runs, settings, "width")
     for settings, (runs,) in by_settings(SETTINGS, rows.get("3", [])).items():
-        papers = fix(runs, "width", 100000, "C0", "size")
+        papers = width_of_figure3(runs)
         for width, same in grouped(runs, "width").items():
-            other = [] if same == papers else [f"m{width:g}"]
+            other = [] if width == papers else [f"m{width:.10g}"]
             if len(grouped(same, "C0")) > 1:  # else it would show a curve of Figure 2
                 drawn["-".join(["figure3", *told(settings)[0], *other])] = draw_curves(same, settings, "C0")
     both = rows.get("4 left", []), rows.get("4 right", [])

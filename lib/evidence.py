@@ -23,6 +23,7 @@ from lib.groups import (
     left_of_figure4,
     never_robust,
     right_of_figure4,
+    width_of_figure3,
 )
 
 SYMBOLS = {"width": "m", "d": "d", "eps": "ε", "C0": "C0", "V": "V", "normalize": "inputs", "seed": "seed"}
@@ -222,7 +223,7 @@ def grows_with_C0(runs):
     quantities = {"‖∇f‖": "grad_norm_mean", "η": "eta_mean", "‖δ‖/‖x‖": "rel_delta_mean"}
     records = []
     for same in grouped(runs["ntk_normal"], "normalize").values():
-        papers = fix(same, "width", 100000, "C0", "size")[0]["width"]
+        papers = width_of_figure3(same)
         for (width, _), cell in grouped(same, "width", "d").items():
             paths = paths_through_the_same_balls(cell)
             cells = {name: growth(paths, column, judge=width == papers) for name, column in quantities.items()}

@@ -140,6 +140,12 @@ def eta_at_norm_1(row: dict) -> float:
     return row["rel_delta_mean"] / row["grad_norm_mean"] if known else math.nan
 
 
+def width_of_figure3(rows: list[dict]) -> float | None:
+    """The width that Figure 3 and its claim are about, the paper's 100,000 if it can be; None without rows."""
+    papers = fix(rows, "width", 100000, "C0", "size")
+    return papers[0]["width"] if papers else None
+
+
 def left_of_figure4(rows: list[dict]) -> list[dict]:
     """The rows of one width and one C0, the paper's 1,000 and 10 if they can be."""
     return fix(fix(rows, "width", 1000, "size", "eps"), "C0", 10, "size", "eps")

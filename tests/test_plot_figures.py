@@ -222,7 +222,12 @@ def figure_2(*rows):
 
 
 def figure_3(*rows):
-    return plot_figures.draw_figures({"3": read(rows, "ntk_normal")}, {})["figure3"]
+    (figure,) = figures_3(*rows).values()
+    return figure
+
+
+def figures_3(*rows):
+    return plot_figures.draw_figures({"3": read(rows, "ntk_normal")}, {})
 
 
 def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
@@ -263,11 +268,11 @@ def test_runs_that_the_epochs_ended_are_hollow():
 def test_figures_keep_to_the_papers_C0_and_width():
     rows = [ntk_row(5, width, C0, 0) for C0 in (10, 20) for width in (1000, 10000)] + [ntk_row(5, 2000, 20, 0)]
     assert figure_2(*rows).get_suptitle() == "$d$ = 25, $C_0$ = 10, 1 seed"
-    assert figure_3(*rows).get_suptitle() == "$d$ = 25, $m$ = 1,000, 1 seed"
+    assert figures_3(*rows)["figure3"].get_suptitle() == "$d$ = 25, $m$ = 1,000, 1 seed"
     rows.append(ntk_row(5, 100000, 10, 0))  # a single C0: no figure
-    assert list(plot_figures.draw_figures({"3": read(rows, "ntk_normal")}, {})) == ["figure3", "figure3-m10000"]
+    assert list(figures_3(*rows)) == ["figure3", "figure3-m10000"]
     rows.append(ntk_row(5, 100000, 20, 0))
-    assert figure_3(*rows).get_suptitle() == "$d$ = 25, $m$ = 100,000, 1 seed"
+    assert figures_3(*rows)["figure3"].get_suptitle() == "$d$ = 25, $m$ = 100,000, 1 seed"
 
 
 def test_curves_of_several_C0_are_of_the_same_runs():
@@ -313,7 +318,7 @@ def test_titles_lie_within_the_figure():
         for C0, power in powers.items()
         for size in (5, 7, 10)
     ]
-    (figure,) = plot_figures.draw_figures({"3": read(rows, "ntk_normal")}, {}).values()
+    figure = figure_3(*rows)
     figure.draw_without_rendering()
     titles = [ax.title for ax in figure.axes]
     assert titles[2].get_text().endswith("measured: $d^{-0.18}$ to $d^{-0.45}$\nat $C_0$ = 10, 20")
