@@ -106,11 +106,16 @@ def fix(rows: list[dict], column: str, usual: float, *axes: str) -> list[dict]:
 
 
 def of_the_same_runs(rows: list[dict]) -> list[dict]:
-    """Of each size only the seeds that have every C0, if any: others would shift one C0's curve against another's."""
-    count, kept = len(grouped(rows, "C0")), []
-    for cell in grouped(rows, "size").values():
-        whole = [path for path in grouped(cell, "seed").values() if len(path) == count]
-        kept += itertools.chain(*whole) if whole else cell
+    """Of each size only the seeds that have every C0 there; if none has, those that have every C0 of another size.
+
+    Other seeds would shift one C0's curve against another's, or one part of a curve against the rest. A size with no
+    such seed keeps all its rows.
+    """
+    count, cells = len(grouped(rows, "C0")), grouped(rows, "size").values()
+    whole = [{seed for seed, path in grouped(cell, "seed").items() if len(path) == count} for cell in cells]
+    anywhere, kept = set().union(*whole), []
+    for cell, here in zip(cells, whole):
+        kept += [row for row in cell if row["seed"] in (here or anywhere)] or cell
     return kept
 
 

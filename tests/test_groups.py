@@ -83,8 +83,10 @@ def test_the_papers_value_is_taken_unless_it_leaves_a_single_curve_or_few_cells(
 def test_curves_of_several_C0_are_of_seeds_that_have_them_all():
     whole = [ntk_row(5, 64, C0, 0) for C0 in (10, 20)]
     part = ntk_row(5, 64, 10, 1)
-    only = [ntk_row(7, 64, 10, seed) for seed in (0, 1)]
-    assert groups.of_the_same_runs([*whole, part, *only]) == [*whole, *only]
+    begun = [ntk_row(7, 64, 10, seed) for seed in (0, 1)]
+    others = [ntk_row(10, 64, 10, seed) for seed in (1, 2)]
+    assert groups.of_the_same_runs([*whole, part, *begun, *others]) == [*whole, begun[0], *others]
+    assert groups.of_the_same_runs([part, *begun, *others]) == [part, *begun, *others]
 
 
 def test_figure_4_keeps_to_the_papers_width_and_ball_or_size_and_eps():
