@@ -1,0 +1,27 @@
+"""The examples of docs/python.md run as they are printed."""
+
+import re
+import shlex
+
+import torch
+
+from lib import mnist
+
+
+def test_the_examples_of_the_documentation_run_one_after_the_other(script, tmp_path, monkeypatch, capsys):
+    text = (mnist.DATA_DIR.parent / "docs" / "python.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"`python (ntk_normal\.py .*?)`", text)
+    monkeypatch.chdir(tmp_path)
+    assert script(*shlex.split(command)).code == 0
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, names)
+    weaker, trained, exited = capsys.readouterr().out.splitlines()
+
+    common, digits, delta = names["common"], names["digits"], names["delta"]
+    saved, _ = common.load_network(*tmp_path.glob("saved/*"))
+    clean = common.accuracy(saved, digits.test_x, digits.test_y)
+    assert (saved.f(digits.test_x) * saved.f(digits.test_x + delta) < 0).all()
+    assert torch.isfinite(names["pgd_delta"]).all() and 0 < names["robust"].float().mean() < clean
+    assert 0 < float(weaker) < clean
+    assert trained.startswith("AdversarialRun(epochs=5, ") and exited.startswith("Exit(")
