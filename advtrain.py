@@ -156,7 +156,8 @@ def adversarial_training(
     W, ball = net.W.detach().clone(), LazyBall(net.W0, V)
     saved = checkpoint.restore(W) if checkpoint else {}
     first, clock = saved.get("epoch", 0), Clock(saved.get("seconds", 0.0))
-    reach = Reach(ball, lr, bound=saved.get("bound", 0.0))
+    reach = Reach(ball, lr)
+    reach.look(W)  # it need not be W0
     stalled, before = saved.get("stalled", 0), saved.get("accuracy", -math.inf)
     # How far the epoch is: so many examples attacked, with these results, then so many batches of SGD.
     attacked, batch = saved.get("attacked", 0), saved.get("batch", 0)
@@ -168,7 +169,7 @@ def adversarial_training(
     def save_if_due():
         if checkpoint and checkpoint.is_due():
             so_far = {"attacked": attacked, "delta": delta, "robust": robust, "batch": batch}
-            history = {"bound": reach.sum_up(), "stalled": stalled, "accuracy": before, "seconds": clock.seconds()}
+            history = {"stalled": stalled, "accuracy": before, "seconds": clock.seconds()}
             checkpoint.save(W, epoch=epoch, **history, **so_far)
 
     name = checkpoint.title if checkpoint else None

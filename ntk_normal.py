@@ -138,8 +138,8 @@ def train_until_exit(
     Raises RunError where a weight becomes NaN or infinite, or the first step leaves a ball.
     """
     x = net.weighted_input(x)
-    # The weights of a pixel that is zero in every training example never move: training can do without them.
-    pixels = (x != 0).any(dim=0).nonzero().squeeze(1)
+    # The weights of a pixel that is zero in every training example never move: training can do without those of W0.
+    pixels = ((x != 0).any(dim=0) | (net.W != net.W0).any(dim=0)).nonzero().squeeze(1)
     x, W, W0 = x[:, pixels], net.W[:, pixels], net.W0[:, pixels]
     lengths = torch.linalg.vector_norm(x, dim=1)
     inputs, gradient_at, descend = x.split(bs), loss_gradient, sgd_step
@@ -150,7 +150,8 @@ def train_until_exit(
     batches = list(zip(inputs, y.split(bs), lengths.split(bs)))
     saved = checkpoint.restore(W, radii) if checkpoint else {}
     first, last, clock = saved.get("step", 0), T * len(batches), Clock(saved.get("seconds", 0.0))
-    reach = Reach(LazyBall(W0, max(radii)), lr, longest=lengths.max().item(), bound=saved.get("reach", 0.0))
+    reach = Reach(LazyBall(W0, max(radii)), lr, longest=lengths.max().item())
+    reach.look(W)  # it need not be W0
     waiting, inside = list(radii), torch.empty_like(W)
     name = checkpoint.title if checkpoint else None
     with Progress(name, range(first, last), total=last, unit="step") as progress:
@@ -158,7 +159,7 @@ def train_until_exit(
             epoch, place = divmod(step, len(batches))
             V = waiting[0]
             if checkpoint and checkpoint.is_due():
-                checkpoint.save(W, radii=waiting, reach=reach.sum_up(), step=step, seconds=clock.seconds())
+                checkpoint.save(W, radii=waiting, step=step, seconds=clock.seconds())
             if place == 0:
                 reach.sum_up()  # to end a run that diverged
             batch_x, batch_y, batch_lengths = batches[place]

@@ -11,16 +11,17 @@ class Reach:
     """An upper bound on the deviation ||W - W0||_{2,inf} of SGD's iterates that is much cheaper than the deviation.
 
     A step on n examples moves row s of W by (lr / n) ||sum_i slope_i 1[w_s . x_i > 0] a_s x_i||, at most by
-    (lr / n) sum_i |slope_i| ||x_i||, whatever s. The bound adds this up since the last look at W itself. Even that sum
-    waits on the device while a coarser one, with 1 / sqrt(m) for each |slope_i|, is not above the radius V in question.
+    (lr / n) sum_i |slope_i| ||x_i||, whatever s. The bound adds this up since the last look at W itself. To add up
+    the slopes would wait for the device at every step: a coarser sum, with 1 / sqrt(m) for each |slope_i|, comes first,
+    and the slopes are added up once it is above the radius V in question.
 
-    ball: the `LazyBall` around W0.  longest: the largest ||x_i||, to be set again when the inputs change.  bound: that
-    of the W training starts from.
+    ball: the `LazyBall` around W0.  longest: the largest ||x_i||, to be set again when the inputs change. The bound is
+    that of W0 until the first `look`.
     """
 
-    def __init__(self, ball, lr: float, longest: float = 0.0, bound: float = 0.0):
+    def __init__(self, ball, lr: float, longest: float = 0.0):
         self.ball, self.lr, self.longest = ball, lr, longest
-        self.bound = self.summed = bound
+        self.bound = self.summed = 0.0
         self.waiting = []
 
     def add(self, slope: torch.Tensor, lengths: torch.Tensor) -> None:

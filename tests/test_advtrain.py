@@ -52,6 +52,14 @@ def test_adversarial_training_projects_after_every_step(bias):
     assert run.train_loss == pytest.approx(F.softplus(-y * reference.f(x + delta)).mean().item())
 
 
+def test_a_network_that_has_moved_before_stays_in_its_ball(digits):
+    x = digits.train_x[digits.train_y == 1][:320]  # of one digit alone: every step goes outwards
+    net, V, schedule = TwoLayerNet(25, 60), 0.03, {"lr": 0.01, "bs": 32, "patience": 20}
+    for T in (20, 1):
+        adversarial_training(net, x, torch.ones(320), V, eps=0.1, atk_iters=1, T=T, **schedule)
+        assert 0.99 * V < net.deviation() <= V
+
+
 def test_a_loss_that_is_not_finite_ends_training(digits):
     net, x, y = TwoLayerNet(25, 20), digits.train_x * 1e20, digits.train_y
     with pytest.raises(RunError, match="diverged"):

@@ -74,6 +74,16 @@ def test_the_exit_is_where_a_look_after_every_step_finds_it(digits, bias, sparse
     assert torch.equal(net.W, found[-1][2])
 
 
+def test_a_network_that_has_moved_before_leaves_its_ball_where_it_does(digits):
+    x, y = digits.train_x.clone(), digits.train_y
+    x[:, 3] = 0  # of this pixel alone the weights have moved
+    net = TwoLayerNet(25, 60)
+    with torch.no_grad():
+        net.W[:, 3] += 0.3
+    (exited,) = train_until_exit(net, x, y, [0.35], lr=0.1, bs=64, T=5)
+    assert exited.left_ball and 0.3 < net.deviation() <= 0.35
+
+
 def test_a_loss_that_is_not_finite_ends_training(digits):
     net, x, y = TwoLayerNet(25, 20), digits.train_x * 1e20, digits.train_y
     with pytest.raises(RunError, match="diverged"):

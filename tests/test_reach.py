@@ -57,13 +57,6 @@ def test_the_bound_is_the_deviation_where_all_examples_are_one(bias):
     assert reach.sum_up() == pytest.approx(deviation + 5 * ball.rounding, rel=1e-9)
 
 
-def test_the_bound_starts_from_the_deviation_of_the_iterate_it_is_given():
-    reach = Reach(LazyBall(torch.randn(8, 2), 1.0), lr=0.1, longest=2.0, bound=0.7)
-    assert reach.may_exceed(0.69) and not reach.may_exceed(0.71)
-    reach.add(torch.zeros(3), torch.ones(3))
-    assert reach.sum_up() == pytest.approx(0.7, abs=1e-5) and reach.bound > 0.7
-
-
 def test_what_is_not_finite_ends_training():
     W0 = torch.zeros(3, 2)
     for slope in (math.nan, math.inf):
