@@ -75,7 +75,6 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
     checkpoint = Checkpoint(args.checkpoint_dir, script, config, device=args.device, seconds=args.checkpoint_seconds)
     with checkpoint.alone():
         if not results.missing([config], force=args.force, saving=bool(args.save_dir)):
-            checkpoint.remove()
             return
         digits = load_digits(
             args.num1,
@@ -113,7 +112,6 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
         if args.save_dir:
             save_network(args.save_dir, net, script, config)
         results.append(row)
-        checkpoint.remove()
 
 
 class AdversarialRun(NamedTuple):

@@ -51,7 +51,6 @@ def main():
     with checkpoint.alone():
         missing = results.missing(configs, force=args.force, saving=bool(args.save_dir))
         if not missing:
-            checkpoint.remove()
             return
         digits = load_digits(
             args.num1,
@@ -88,7 +87,6 @@ def main():
             if args.save_dir:
                 save_network(args.save_dir, net, SCRIPT, config)
             results.append(row)
-        checkpoint.remove()
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -38,7 +38,9 @@ class Checkpoint:
     def alone(self):
         """A context in which no other process is at the same run: it waits for one that is, and says so.
 
-        A folder that cannot be written has no lock, and no checkpoints either.
+        A folder that cannot be written has no lock, and no checkpoints either. At the end of the context the run has
+        its row: its checkpoint is removed, unless an error or a signal ended it. Raises Stopped where a signal came
+        while nothing was left to save.
         """
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
@@ -49,6 +51,8 @@ class Checkpoint:
                     note(f"{self.title}: waits for another process that is at this run")
                     stack.enter_context(FileLock(self.lock))
             yield
+            self.remove()
+            stopping.defer(False)
 
     def is_due(self) -> bool:
         """Whether it is time to `save`."""
@@ -74,7 +78,7 @@ class Checkpoint:
     def restore(self, W: torch.Tensor, radii=()) -> dict:
         """Copy the saved W into W and return what was saved with it, or {} where there is nothing to go on from.
 
-        From now on signals wait until the next `save`, which comes with the next step.
+        From now on signals wait until the next `save`, which comes with the next step, or until `alone` ends.
 
         A file that is damaged, is another run's or another device's or PyTorch's, has a W of another shape, or lacks
         one of the radii because it is past it, is set aside with a warning.
@@ -104,7 +108,6 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Remove the file of a run that has ended, its lock, and what kills left of those being written."""
-        stopping.defer(False)
         with contextlib.suppress(OSError):
             for path in self.path.parent.glob(f"{glob.escape(self.path.name)}*"):
                 path.unlink()

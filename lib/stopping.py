@@ -32,9 +32,11 @@ def defer(yes: bool) -> None:
     """From now on signals are, or are not, left to whoever asks for them; but a second Ctrl-C ends the process at once.
 
     Other signals may well come twice: a closed terminal's from the system and from the shell, Slurm's SIGTERM from
-    itself and from the batch script.
+    itself and from the batch script. Raises Stopped where one came that nobody asked for.
     """
-    _State.deferring, _State.asked = yes, None
+    left, _State.deferring, _State.asked = _State.asked, yes, None
+    if left is not None:
+        raise Stopped(left)
 
 
 def _handle(signum, _):
@@ -46,7 +48,7 @@ def _handle(signum, _):
 @contextlib.contextmanager
 def listening():
     """A context in which the signals are handled so. Those that are ignored, as after nohup, stay ignored."""
-    defer(False)
+    _State.deferring, _State.asked = False, None
     before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     listened = [signum for signum, handler in before.items() if handler is not signal.SIG_IGN]
     for signum in listened:

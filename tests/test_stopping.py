@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from lib import stopping
+from lib.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -91,8 +93,20 @@ def test_of_signals_that_come_again_only_ctrl_c_ends_at_once_what_is_training(te
         with pytest.raises(stopping.Stopped) as stopped:
             os.kill(os.getpid(), signal.SIGINT)
     assert stopped.value.signum == signal.SIGINT
-    stopping.defer(False)
+    with pytest.raises(stopping.Stopped):
+        stopping.defer(False)  # the SIGHUP
     assert stopping.asked() is None
+
+
+def test_a_signal_after_the_last_save_ends_the_process_once_the_row_is_there(tmp_path, terminal):
+    saving, rows = Checkpoint(tmp_path, "any", {"seed": 0}, "cpu", seconds=0), []
+    with pytest.raises(stopping.Stopped) as stopped, stopping.listening(), saving.alone():
+        saving.save(torch.ones(2, 2))
+        saving.restore(torch.ones(2, 2))
+        os.kill(os.getpid(), signal.SIGINT)
+        rows.append("measured")
+    assert (rows, stopped.value.signum) == (["measured"], signal.SIGINT)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_signals_that_are_ignored_stay_so():
