@@ -124,7 +124,6 @@ class AdversarialRun(NamedTuple):
     train_robust_acc: float  # the share of training examples right at every PGD iterate
 
 
-@torch.no_grad()
 def adversarial_training(
     net: TwoLayerNet,
     x: torch.Tensor,
@@ -146,9 +145,10 @@ def adversarial_training(
     last iterates in batches of bs, in the order of x, projecting W onto the ball after each step. It ends after T
     epochs, or once more than `patience` epochs in a row raised the robust training accuracy by 1e-4 or less. With
     a `Checkpoint` it saves its state now and then, and goes on from the one it finds. Another attack is a function
-    like `common.pgd_in_chunks`.
+    like `common.pgd_in_chunks`; it may use autograd.
 
-    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite.
+    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite, ValueError where the attack
+    leaves examples out.
     """
     # SGD trains this W; net gets it when the network as a whole is attacked.
     W, ball = net.W.detach().clone(), LazyBall(net.W0, V)
@@ -174,11 +174,13 @@ def adversarial_training(
     # After T epochs of training the attack comes once more, for the measures of the final network.
     with Progress(name, range(first, T + 1), total=T, unit="epoch") as progress:
         for epoch in progress:
-            net.W.copy_(W)
+            net.W.detach().copy_(W)
             for part_delta, part_robust in attack(net, x, y, eps, atk_iters, box, start=attacked):
                 part = slice(attacked, attacked + len(part_delta))
-                delta[part], robust[part], attacked = part_delta, part_robust, part.stop
+                delta[part], robust[part], attacked = part_delta.detach(), part_robust, part.stop
                 save_if_due()
+            if attacked != len(y):
+                raise ValueError(f"the attack gave delta for {attacked} of {len(y)} examples")
             now = robust.double().mean().item()
             stalled_now = stalled + 1 if now - before <= 1e-4 else 0
             if epoch == T or stalled_now > patience:

@@ -89,6 +89,33 @@ def test_patience_counts_epochs_in_a_row_without_a_gain(digits, robust_out_of_10
     assert run.train_robust_acc == robust_out_of_10000[epochs] / 10000
 
 
+def test_an_attack_of_ones_own_may_use_autograd_and_must_leave_no_example_out(digits):
+    x, y, nets = digits.train_x[:300], digits.train_y[:300], [TwoLayerNet(25, 30) for _ in range(2)]
+    schedule = {"lr": 0.1, "bs": 32, "T": 2, "patience": 20}
+
+    def one_step(net, x, y, eps, atk_iters, box, start=0):
+        moved = x[start:].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(F.softplus(-y[start:] * net.f(moved)).sum(), moved)
+        delta = eps * F.normalize(gradient, dim=1)
+        yield delta, y[start:] * net.f(x[start:] + delta) > 0
+
+    def closed_form(net, x, y, eps, atk_iters, box, start=0):
+        _, gradient = net.value_and_input_gradient(x[start:])
+        delta = -eps * y[start:, None] * F.normalize(gradient, dim=1)
+        yield delta, y[start:] * net.f(x[start:] + delta) > 0
+
+    for net, attack in zip(nets, (one_step, closed_form)):
+        adversarial_training(net, x, y, V=0.1, eps=0.1, atk_iters=1, attack=attack, **schedule)
+    assert nets[0].deviation() > 0.01
+    torch.testing.assert_close(nets[0].W, nets[1].W)
+
+    def half(net, x, y, *others, **start):
+        yield from closed_form(net, x[:150], y[:150], *others, **start)
+
+    with pytest.raises(ValueError, match="150 of 300"):
+        adversarial_training(nets[0], x, y, V=0.1, eps=0.1, atk_iters=1, attack=half, **schedule)
+
+
 @pytest.mark.parametrize(("name", "radius"), [("advtrain.py", ["--C0", "3"]), ("advtraingap.py", ["--gap", "0.6"])])
 def test_every_column_is_what_the_library_says(tmp_path, script, name, radius):
     options = "--num1 3 --num2 8 --size 6 --width 30 --bs 50 --lr 0.2 --T 3 --patience 2 --eps 0.1 --atk_iters 4"

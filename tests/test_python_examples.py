@@ -16,7 +16,7 @@ def test_the_examples_of_the_documentation_run_one_after_the_other(script, tmp_p
     names = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(block, names)
-    weaker, trained, exited = capsys.readouterr().out.splitlines()
+    weaker, trained, robust, exited = capsys.readouterr().out.splitlines()
 
     common, digits, delta = names["common"], names["digits"], names["delta"]
     saved, _ = common.load_network(*tmp_path.glob("saved/*"))
@@ -25,3 +25,4 @@ def test_the_examples_of_the_documentation_run_one_after_the_other(script, tmp_p
     assert torch.isfinite(names["pgd_delta"]).all() and 0 < names["robust"].float().mean() < clean
     assert 0 < float(weaker) < clean
     assert trained.startswith("AdversarialRun(epochs=5, ") and exited.startswith("Exit(")
+    assert robust.startswith("tensor(0.")
