@@ -23,6 +23,5 @@ def test_the_examples_of_the_documentation_run_one_after_the_other(script, tmp_p
     clean = common.accuracy(saved, digits.test_x, digits.test_y)
     assert (saved.f(digits.test_x) * saved.f(digits.test_x + delta) < 0).all()
     assert torch.isfinite(names["pgd_delta"]).all() and 0 < names["robust"].float().mean() < clean
-    assert 0 < float(weaker) < clean
+    assert 0 < float(weaker) < clean and 0 < float(robust) < 1
     assert trained.startswith("AdversarialRun(epochs=5, ") and exited.startswith("Exit(")
-    assert robust.startswith("tensor(0.")
