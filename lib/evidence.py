@@ -316,7 +316,7 @@ def falls_past_5(runs):
             ),
             "lowest cap there": Cell(f"{cap:.2f}" if cap < 0.995 else ""),
             **levels(LEFT, by_seed, 0.95, 0.5),
-            **zero(LEFT, by_seed, 4, 6),
+            **zero(LEFT, by_seed, 4, 6, [row for row in below if ended_by_T(row)]),
             f"robust accuracy at {LEFT.scaled} > 5": accuracies(
                 beyond, all(row["robust_test_acc"] <= 0.05 for row in beyond)
             ),
@@ -384,18 +384,24 @@ def levels(panel, by_seed, *asked):
     return {f"{level:g} at {panel.scaled}": Cell(panel.passes(by_seed, level)[0]) for level in asked}
 
 
-def zero(panel, by_seed, least, most):
-    """The cells on where robust accuracy passes 0.05, judged by whether that is from least to most."""
+def zero(panel, by_seed, least, most, short=()):
+    """The cells on where robust accuracy passes 0.05, judged by whether that is from least to most.
+
+    short are rows up to least that might come to more with more epochs: a place before least may then lie further on.
+    """
     text, found, count = panel.passes(by_seed, 0.05)
     check = within(found, least, most)
-    # The mean leaves out seeds whose place is unknown; where it cannot be as asked, either, theirs is another answer.
-    unknown = [one for _, one, _ in (panel.passes([line], 0.05) for line in by_seed) if math.isnan(one.place)]
-    if check and any(within(one, least, most) is False for one in unknown):
+    # The mean leaves out seeds with fewer runs, or with an unknown place; where theirs cannot be as asked, nobody can tell.
+    runs, alone = max(map(len, by_seed)), [(line, panel.passes([line], 0.05)[1]) for line in by_seed]
+    left_out = [one for line, one in alone if len(line) < runs or math.isnan(one.place)]
+    if check and any(within(one, least, most) is False for one in left_out):
+        check = None
+    if check is False and found.high <= least and any(row["robust_test_acc"] < 0.05 for row in short):
         check = None
     return {
         f"0.05 at {panel.scaled}": judged(text, check),
         "runs on either side": Cell(f"{found.low:.1f} and {found.high:.1f}" if count else ""),
-        "seeds that pass 0.05": Cell(f"{count} of {len(by_seed)}" if 0 < count < len(by_seed) else ""),
+        "seeds in this mean": Cell(f"{count} of {len(by_seed)}" if 0 < count < len(by_seed) else ""),
     }
 
 

@@ -200,7 +200,7 @@ UP_TO_4, AT_95, AT_50, AT_5, SIDES, SEEDS, BEYOND_5 = (
     "0.5 at ε√d",
     "0.05 at ε√d",
     "runs on either side",
-    "seeds that pass 0.05",
+    "seeds in this mean",
     "robust accuracy at ε√d > 5",
 )
 
@@ -318,6 +318,14 @@ def test_a_drop_that_is_elsewhere_unseen_or_a_rise(accuracies, told, verdict):
     assert found == verdict and record.about == {"d": "25"} and cells(record) == told
 
 
+@pytest.mark.parametrize("epochs, told", [(21, "3.5 ✗"), (100, "3.5 ?")])
+def test_a_place_before_4_decides_nothing_where_more_epochs_might_move_it(epochs, told):
+    (record,), _ = examine(7, left=line(5, {2: 0.9, 3: 0.1, 4: 0.0, 6: 0.0}, T=100, epochs=epochs))
+    assert cells(record)[AT_5] == told
+    (record,), _ = examine(7, left=line(5, {5: 0.9, 7: 0.1, 9: 0.0}, T=100, epochs=epochs))
+    assert cells(record)[AT_5] == "8.0 ✗"
+
+
 def test_no_more_is_asked_for_than_any_classifier_can_reach():
     capped = [row | {"cap": cap} for row, cap in zip(line(5, {2: 0.9, 4: 0.5, 6: 0.0}), (1.0, 0.55, 0.54))]
     (record,), _ = examine(7, left=capped)
@@ -359,6 +367,9 @@ def test_a_seed_with_few_runs_so_far_takes_nothing_from_the_others(last):
     (alone,), _ = examine(7, left=rows)
     (record,), verdict = examine(7, left=rows + line(5, {last: 1.0, 6: 0.0}, 1))
     assert verdict == "holds (3 of 3)" and cells(record) == cells(alone) | {SEEDS: "1 of 2"}
+    elsewhere = line(5, {6: 0.6, 7: 0.05, 8: 0.0}, 1)
+    (record,), _ = examine(7, left=rows + elsewhere)
+    assert cells(record)[AT_5] == cells(alone)[AT_5].replace("✓", "?") and cells(record)[SEEDS] == "1 of 2"
 
 
 def test_seeds_on_either_side_of_a_level_are_no_drop():
