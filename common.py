@@ -52,7 +52,7 @@ def load_digits(
     and stays zero: f is 0 there without bias, and it counts as misclassified. With a seed, the training
     examples are shuffled once, the order in which every epoch then takes them.
 
-    Raises RunError where MNIST's files are missing or corrupt and cannot be downloaded.
+    Raises RunError where MNIST's files are missing or corrupt and cannot be downloaded, or do not have both digits.
     """
     with mnist.unpacked(data_dir) as folder:
         train, test = MNIST(folder, train=True), MNIST(folder, train=False)
@@ -68,6 +68,8 @@ def two_digits(
     images: MNIST, num1: int, num2: int, size: int, normalize: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """x (n, size * size) and y (n,) of the two digits: see `load_digits`. Any torchvision data set like MNIST will do."""
+    if num1 == num2 or not {num1, num2} <= {*images.targets.tolist()}:
+        raise RunError(f"{num1} and {num2} are no two digits of these images")
     chosen = (images.targets == num1) | (images.targets == num2)
     pixels = images.data[chosen].unsqueeze(1).float() / 255
     x = resize(pixels, [size, size], InterpolationMode.BILINEAR, antialias=False).flatten(1)

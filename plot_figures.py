@@ -107,17 +107,22 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default="figures", help="the folder to draw into (default: figures)")
     figure = {"type": command_line.whole_number(2, 4), "nargs": "+", "default": [2, 3, 4]}
     parser.add_argument("--figure", **figure, help="which of the figures 2, 3 and 4 (default: all)")
-    only = {"type": command_line.whole_number(2, 4), "metavar": ""}
+    only = {"type": command_line.whole_number(2, 4), "metavar": "FIGURE"}
     parser.add_argument("--missing", **only, help="only print the commands of the runs that this figure still lacks")
     parser.add_argument("--laptop", action="store_true", help="with --missing: of the thinner grid")
     parser.add_argument("--authors", action="store_true", help="with --missing 4: of the runs with bias and box")
     parser.add_argument(
-        "--networks", type=Path, metavar="", help="also draw a gallery from what ntk_normal.py --save-dir saved here"
+        "--networks",
+        type=Path,
+        metavar="FOLDER",
+        help="also draw a gallery from what ntk_normal.py --save-dir saved here",
     )
     choice = "where the rows have several (default: the paper's, if it has enough rows)"
     for option, kind, figures in (("--C0", command_line.positive, "2"), ("--width", command_line.whole_number(1), "3")):
         parser.add_argument(option, type=kind, metavar="", help=f"that of Figures {figures} and 4 left, {choice}")
     args = parser.parse_args()
+    if args.results.exists() and not args.results.is_dir():
+        parser.error(f"--results must be a folder, not the file {args.results}")
     for option in ("C0", "width"):
         if getattr(args, option) is not None and not any(option in CHOICES[part] for part in parts_of(args.figure)):
             parser.error(f"--{option} chooses nothing in figure {' '.join(map(str, args.figure))}")
@@ -144,7 +149,8 @@ def draw(args):
     caps = read_caps(args.results)
     for part, (script, _) in parts.items():
         say_how_many(part, rows[script])
-    warn_of_unknown_caps(chosen.get("4 left", []), caps)
+    warn_of_unread_files(args.results)
+    warn_of_unknown_caps(args.results, chosen.get("4 left", []), caps)
     drawn = draw_figures(chosen, caps)
     if not drawn and any(chosen.values()):
         raise RunError(
@@ -153,9 +159,7 @@ def draw(args):
     if args.networks:
         drawn["gallery"] = draw_gallery(args.networks)
     if not drawn:
-        raise RunError(
-            f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}{left_out(args.results)}"
-        )
+        raise RunError(f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}")
     if parts == GRIDS and any(rows.values()):
         drawn["claims.md"] = claims.tell(rows, caps)
     save(drawn, args.out)
@@ -194,14 +198,6 @@ def draw_figures(rows: dict[str, list[dict]], caps: dict) -> dict[str, Figure]:
         if left or right:
             drawn["-".join(["figure4", *told(settings)[0]])] = draw_maps(settings, left, right, caps)
     return drawn
-
-
-def left_out(folder: Path) -> str:
-    """The CSVs in folder that have no name to be read by, in words, such as "; not read: mine.csv"."""
-    read = {path for script in COLUMNS for path in results_files(folder, script)} | {folder / "figure4_cap.csv"}
-    others = sorted(path.name for path in folder.glob("*.csv") if path not in read)
-    names = ", ".join(f"{script}*.csv" for script in COLUMNS)
-    return f"; it reads {names} and left out {', '.join(others)}" if others else ""
 
 
 def save(drawn: dict[str, Figure | str], folder: Path):
@@ -261,11 +257,21 @@ def say_how_many(part, rows):
         print(f"figure {part}{protocol}: {', '.join(counts)}", file=sys.stderr)
 
 
-def warn_of_unknown_caps(rows, caps):
-    """Say on stderr for which digits figure4_cap.csv lacks some run of Figure 4 left."""
+def warn_of_unread_files(folder):
+    """Say on stderr which CSVs in folder have no name to be read by."""
+    read = {path for script in COLUMNS for path in results_files(folder, script)} | {folder / "figure4_cap.csv"}
+    if others := sorted(path.name for path in folder.glob("*.csv") if path not in read):
+        names = ", ".join(f"{script}*.csv" for script in COLUMNS)
+        warn(f"only {names} are read, and not {', '.join(others)}")
+
+
+def warn_of_unknown_caps(folder, rows, caps):
+    """Say on stderr for which digits figure4_cap.csv in folder lacks some run of Figure 4 left."""
+    path = folder / "figure4_cap.csv"
+    append = "| tail -n +2 >>" if path.exists() else ">"
     for num1, num2 in sorted({(int(row["num1"]), int(row["num2"])) for row in rows if cap_key(row) not in caps}):
-        command = f"python sweeps/figure4_cap.py --num1 {num1} --num2 {num2}"
-        warn(f"figure4_cap.csv does not say how robust any classifier can be for {num1} and {num2}: {command}")
+        command = f"python sweeps/figure4_cap.py --num1 {num1} --num2 {num2} {append} {path}"
+        warn(f"{path} does not say how robust any classifier can be for {num1} and {num2}; some minutes: {command}")
 
 
 # ---------------------------------------------------------------------------------------------- Figures 2 and 3

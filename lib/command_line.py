@@ -42,6 +42,13 @@ def positive(text: str) -> float:
     return value
 
 
+def csv_file(text: str) -> Path:
+    """An argparse type: the path of a CSV, and not of the folder to put one in."""
+    if Path(text).suffix.lower() != ".csv" or text.endswith("/"):
+        raise argparse.ArgumentTypeError(f"must be a file that ends in .csv, not {text!r}")
+    return Path(text)
+
+
 def device(text: str) -> str:
     """An argparse type: auto, cpu or cuda, made cpu or cuda."""
     if text not in ("auto", "cpu", "cuda"):
@@ -78,7 +85,7 @@ def training_parser(documentation: str, bs: int, lr: float, out: str) -> argpars
         ("--seed", whole_number(0), 0, "draws W0, a and the order of the training examples"),
         ("--device", device, "auto", "auto, cpu or cuda"),
         ("--data-dir", Path, DATA_DIR, "the folder with MNIST/raw; MNIST is downloaded to it if it has none"),
-        ("--out", Path, out, "the CSV that the row is appended to"),
+        ("--out", csv_file, out, "the CSV that the row is appended to"),
         ("--checkpoint-seconds", positive, 180, "how often to save the state of a long run, from which it goes on"),
     ]
     add_options(parser, options)

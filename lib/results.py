@@ -94,6 +94,8 @@ def _rows(path, text, columns, added):
         raise RunError(f"{path} has other columns than this script writes; choose another --out, or move it away")
     rows = []
     for number, line in enumerate(lines, start=2):
+        if not line:  # some editors leave empty lines
+            continue
         if len(line) != len(header) or (number == len(lines) + 1 and not text.endswith("\n")):
             raise RunError(f"{path}, line {number}: a torn row; complete or remove the line")
         row = added | dict(zip(header, line))

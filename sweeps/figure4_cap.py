@@ -1,7 +1,7 @@
 """python sweeps/figure4_cap.py > results/figure4_cap.csv
 
 Prints the most that any classifier's robust test accuracy can be in Figure 4 left, for every size and eps of the paper's
-grid. --num1 and --num2 take other digits. It takes a minute or two.
+grid. --num1 and --num2 take other digits. It takes some minutes.
 
 Two test images with different labels, at most 2 eps apart, cannot both be right: their midpoint is within eps of both.
 So the most is the share of the largest set of test images without such a pair, all-zero images included. By König's

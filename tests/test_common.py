@@ -26,6 +26,12 @@ def test_counts_labels_and_pixels(digits):
     assert len(common.load_digits(3, 8, 5).test_y) == 1010 + 974
 
 
+@pytest.mark.parametrize("pair", [(3, 3), (1, 11)])
+def test_digits_that_there_are_not_are_refused(pair):
+    with pytest.raises(RunError, match="no two digits"):
+        common.load_digits(*pair, 5)
+
+
 def test_downsampling_is_bilinear_without_antialiasing():
     whole = common.load_digits(0, 1, 28).test_x
     # A pixel of 14 x 14 lies between four of 28 x 28, one of 7 x 7 between the inner four of sixteen.

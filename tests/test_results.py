@@ -91,7 +91,13 @@ def test_rows_that_are_not_whole_are_refused(tmp_path, text, reason):
 
 
 @pytest.mark.parametrize(
-    "text", ["\ufeffseed,value\r\n0,0.10\r\n", '"seed","value"\n0.0,1e-1\n', "value,seed\n0.1,0\n"]
+    "text",
+    [
+        "\ufeffseed,value\r\n0,0.10\r\n",
+        "seed,value\n\n0,0.1\n\n\n",
+        '"seed","value"\n0.0,1e-1\n',
+        "value,seed\n0.1,0\n",
+    ],
 )
 def test_what_other_programs_make_of_the_file_is_read_and_appended_to(tmp_path, text):
     path, columns = tmp_path / "rows.csv", ["seed", "value"]
