@@ -213,11 +213,11 @@ def summary(row: dict) -> str:
     ball = " (not at the ball's border)" if inside_the_border(number) else ""
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), eps {eps:g}, seed {seed:g}, "
-        f"{protocol}:\n"
-        f"  {{epochs:g}} epochs ({end}), deviation {{max_deviation:.4g}}{ball}, "
+        "{protocol}:\n"
+        "  {epochs:g} epochs ({end}), deviation {max_deviation:.4g}{ball}, "
         "adversarial train loss {train_loss:.4f}, {seconds:.1f} s\n"
         "  accuracy: robust train {train_robust_acc:.2%}, test {test_acc:.2%}, robust test {robust_test_acc:.2%}"
-    ).format(**number)
+    ).format(**number, protocol=protocol, end=end, ball=ball)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,6 @@ from torchvision.transforms.functional import resize
 
 from lib import RunError, finite, mnist, pgd_kernels
 
-FLOAT32_EPS = torch.finfo(torch.float32).eps
-
-
 # ---------------------------------------------------------------------------------------------------- data
 
 
@@ -245,7 +242,7 @@ class LazyBall:
     @functools.cached_property
     def rounding(self) -> float:
         """How far rounding to float32 can move a row of W in one update, at most, while W is in the ball."""
-        return FLOAT32_EPS * (torch.linalg.vector_norm(self.W0, dim=1).max().item() + self.V)
+        return torch.finfo(torch.float32).eps * (torch.linalg.vector_norm(self.W0, dim=1).max().item() + self.V)
 
     def _moved(self, W):
         """Blocks of W's rows and of W - W0, the latter in one small buffer: whole, it would be as large as W."""

@@ -221,11 +221,11 @@ def summary(row: dict) -> str:
     above = f" (the paper's are below 1%; a larger {longer} trains longer)" if number["test_error"] >= 0.01 else ""
     return (
         "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:g} (V {V:.4g}), seed {seed:g}{options}:\n"
-        f"  {end}, kept step {{steps:g}} (epoch {{epochs:g}}), deviation {{max_deviation:.4g}}, "
-        f"train loss {{train_loss:.4f}}, test error {{test_error:.2%}}{above}, {{seconds_train:.1f}} s\n"
+        "  {end}, kept step {steps:g} (epoch {epochs:g}), deviation {max_deviation:.4g}, train loss {train_loss:.4f}, "
+        "test error {test_error:.2%}{above}, {seconds_train:.1f} s\n"
         "  smallest flip: ||delta||/||x|| {rel_delta_mean:.4g}, ||grad f|| {grad_norm_mean:.4g}, eta {eta_mean:.4g}; "
         "{no_flip:g} never flip, {seconds_attack:.1f} s"
-    ).format(**number, options=options)
+    ).format(**number, options=options, end=end, above=above)
 
 
 if __name__ == "__main__":

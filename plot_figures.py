@@ -5,9 +5,8 @@ wrote to the folder --results; when it draws all of them, it also holds the pape
 claims.md. The files figure2, figure3 and figure4 hold the runs with the scripts' default settings. Runs with other
 digits, bs, lr, T, atk_iters or patience are never averaged with those: they get figures of their own, named after what
 differs, such as figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box
-get panels. Where rows have several C0 or widths, the paper's are drawn if they have half as many cells as others, else
-those with most, or what --C0 and --width choose: Figure 2 is at one C0, Figure 3 at one width, Figure 4 left at one of
-both. Of other widths there are Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
+get panels. Where rows have several C0 or widths, Figure 2 takes one C0, Figure 3 one width, Figure 4 left one of both:
+what --C0 and --width say, else the paper's if it has half as many cells as any other, else the one with most. Of other widths there are Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
 of drawing. --networks also draws a gallery of smallest flipping steps. A table figure4_cap.csv in --results, of the most
@@ -18,7 +17,6 @@ import argparse
 import functools
 import itertools
 import math
-import sys
 from operator import itemgetter
 from pathlib import Path
 
@@ -42,7 +40,7 @@ from lib.groups import (
     ADVERSARIAL_SETTINGS,
     SETTINGS,
     by_settings,
-    crossings,
+    crossing,
     ended_by_T,
     eta_at_norm_1,
     exponents,
@@ -56,7 +54,7 @@ from lib.groups import (
     told,
     width_of_figure3,
 )
-from lib.progress import say, warn
+from lib.progress import note, say, warn
 from lib.results import cap_key, configuration_columns, numbers, read_caps, read_rows, results_files
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
@@ -185,8 +183,8 @@ def draw_figures(rows: dict[str, list[dict]], caps: dict) -> dict[str, Figure]:
     """The figures by the name of their file, from the rows of each part; none where there are no rows."""
     drawn = {}
     for settings, (runs,) in by_settings(SETTINGS, rows.get("2", [])).items():
-        if runs := fix(runs, "C0", 10, "width", "size"):
-            drawn["-".join(["figure2", *told(settings)[0]])] = draw_curves(runs, settings, "width")
+        runs = fix(runs, "C0", 10, "width", "size")
+        drawn["-".join(["figure2", *told(settings)[0]])] = draw_curves(runs, settings, "width")
     for settings, (runs,) in by_settings(SETTINGS, rows.get("3", [])).items():
         papers = width_of_figure3(runs)
         for width, same in grouped(runs, "width").items():
@@ -195,8 +193,7 @@ def draw_figures(rows: dict[str, list[dict]], caps: dict) -> dict[str, Figure]:
                 drawn["-".join(["figure3", *told(settings)[0], *other])] = draw_curves(same, settings, "C0")
     both = rows.get("4 left", []), rows.get("4 right", [])
     for settings, (left, right) in by_settings(ADVERSARIAL_SETTINGS, *both).items():
-        if left or right:
-            drawn["-".join(["figure4", *told(settings)[0]])] = draw_maps(settings, left, right, caps)
+        drawn["-".join(["figure4", *told(settings)[0]])] = draw_maps(settings, left, right, caps)
     return drawn
 
 
@@ -231,17 +228,14 @@ def read_runs(folder: Path, script: str) -> list[dict]:
 
 def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:
     """The runs of a part's grid, as (script, options), that the rows lack some row of, and how many runs it has."""
-    script, runs = GRIDS[part]
+    script, grid = GRIDS[part]
     defaults = SETTINGS if script == "ntk_normal" else ADVERSARIAL_SETTINGS | {"bias": 0, "box": 0}
-    runs, lacking, there = list(runs(**choice)), [], {}
-    for name, options in runs:
-        wanted = defaults | {"V" if option == "gap" else option: value for option, value in options.items()}
-        columns = tuple(wanted)
-        if columns not in there:
-            there[columns] = {tuple(row[column] for column in columns) for row in rows}
-        values = [value if isinstance(value, list) else [value] for value in wanted.values()]
-        if not there[columns].issuperset(itertools.product(*values)):
-            lacking.append((name, options))
+    runs, lacking, there = list(grid(**choice)), [], set()
+    for run in runs:
+        wanted = defaults | {"V" if option == "gap" else option: value for option, value in run[1].items()}
+        there = there or {tuple(row[column] for column in wanted) for row in rows}  # all runs have the same options
+        if not there.issuperset(itertools.product(*(v if isinstance(v, list) else [v] for v in wanted.values()))):
+            lacking.append(run)
     return lacking, len(runs)
 
 
@@ -254,7 +248,7 @@ def say_how_many(part, rows):
             lacking, count = missing(part, rows, laptop=laptop, **choice)
             counts.append(f"{count - len(lacking)} of the {whose}'s {count} runs")
         protocol = "" if authors is None else f", {PROTOCOLS[authors, authors]}"
-        print(f"figure {part}{protocol}: {', '.join(counts)}", file=sys.stderr)
+        note(f"figure {part}{protocol}: {', '.join(counts)}")
 
 
 def warn_of_unread_files(folder):
@@ -288,9 +282,9 @@ def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
     styles = curve_styles(curve, grouped(rows, curve)) if across == "d" else {None: {"color": "black", "marker": "o"}}
     # At inputs of norm 1 eta is what the fourth panel shows, with bias nobody knows it.
     panels = PANELS[:3] if rows[0]["normalize"] or rows[0]["bias"] else PANELS
-    lines, size = ((2, 2), (6, 5)) if len(panels) == 4 else ((1, 3), (7, 2.8))
+    shape, size = ((2, 2), (6, 5)) if len(panels) == 4 else ((1, 3), (7, 2.8))
     log = {"xscale": "log", "yscale": "log"}
-    drawn, axes = plt.subplots(*lines, figsize=size, layout="constrained", subplot_kw=log)
+    drawn, axes = plt.subplots(*shape, figsize=size, layout="constrained", subplot_kw=log)
     for ax, panel in zip(axes.flat, panels):
         draw_panel(ax, rows, across, curve, styles, *panel)
         ax.set_xlabel("$d$" if across == "d" else symbol)
@@ -382,7 +376,7 @@ def draw_curve(ax, cells, quantity, style):
 
 
 def seeds(cells, what="mean"):
-    """Over how many seeds the mean, or what else is told, is of the cells: groups of rows that differ in the seed alone."""
+    """In words, over how many seeds the means of the cells are; in a cell, rows differ in the seed alone."""
     counts = {len(cell) for cell in cells.values()}
     return "1 seed" if counts == {1} else f"{what} over {'–'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
 
@@ -418,7 +412,7 @@ def draw_left(ax, rows, title, grid, caps):
     ax.set(title=title, xlabel="$d$", ylabel=r"$\varepsilon$")
     if draw_map(ax, rows, "d", [size**2 for size in sizes], "eps", epsilons, falls=True):
         hatch_caps(ax, rows, caps)
-        draw_bound(ax, lambda d: 5 / np.sqrt(d), r"the paper's $5\,/\sqrt{d}$")
+        draw_bound(ax, 5, "d")
         at = f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
         ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{ended_runs(rows)}", fontsize=7.5)
 
@@ -428,7 +422,7 @@ def draw_right(ax, rows, title, grid, _):
     widths, radii = grid_axes("4 right", grid, "width", "gap")
     ax.set(title=title, xlabel="$m$", ylabel="$V$")
     if draw_map(ax, rows, "width", widths, "V", radii, falls=False):
-        draw_bound(ax, lambda width: 25 / np.sqrt(width), r"the paper's $25\,/\sqrt{m}$")
+        draw_bound(ax, 25, "m")
         at = f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
         ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{ended_runs(rows)}", fontsize=7.5)
 
@@ -485,7 +479,7 @@ def hatch_caps(ax, rows, caps):
     for (num1, num2, d, eps), cap in caps.items():
         if (num1, num2) == (rows[0]["num1"], rows[0]["num2"]):
             by_d.setdefault(d, []).append((eps, cap))
-    passed = {d: found.place for d, line in by_d.items() for found in crossings([line], True, 0.95)}
+    passed = {d: found.place for d, line in by_d.items() if (found := crossing(line, True, 0.95))}
     if passed:
         x, limit = np.geomspace(*ax.get_xlim(), 500), ax.get_ylim()[1]
         lowest = np.interp(np.log(x), np.log(sorted(passed)), [passed[d] for d in sorted(passed)])
@@ -494,11 +488,13 @@ def hatch_caps(ax, rows, caps):
         ax.fill_between([], [], facecolor=plt.get_cmap("cividis")(0), **style, label="no classifier can reach 0.95")
 
 
-def draw_bound(ax, bound, label):
-    """The paper's threshold as a curve across the map."""
-    x = np.geomspace(*ax.get_xlim(), 500)
+def draw_bound(ax, scale, symbol):
+    """The paper's threshold, scale over the root of what the map has across, told by its symbol."""
+    x, label = np.geomspace(*ax.get_xlim(), 500), rf"the paper's ${scale}\,/\sqrt{{{symbol}}}$"
     outline = [withStroke(linewidth=2.6, foreground="white")]
-    ax.plot(x, bound(x), color="tab:red", linewidth=1.5, label=label, scaley=False, path_effects=outline, zorder=3)
+    ax.plot(
+        x, scale / np.sqrt(x), color="tab:red", linewidth=1.5, label=label, scaley=False, path_effects=outline, zorder=3
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- gallery

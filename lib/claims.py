@@ -195,12 +195,12 @@ these meets the second unless C4 is 1,147 or more.
 """
 
 
-def tell(rows: dict[str, list[dict]], caps: dict[tuple, float] | None = None) -> str:
+def tell(rows: dict[str, list[dict]], caps: dict[tuple, float]) -> str:
     """The text of claims.md, from the rows of each script and the table of sweeps/figure4_cap.py.
 
     caps is a dict of (num1, num2, d, eps) to the most that robust accuracy can be.
     """
-    tables, left_out = by_protocol(rows | {"advtrain": [with_cap(row, caps or {}) for row in rows["advtrain"]]})
+    tables, left_out = by_protocol(rows | {"advtrain": [with_cap(row, caps) for row in rows["advtrain"]]})
     sections = [
         Section(number, settings, [claim.examine(protocols[key]) for key in PROTOCOLS])
         for settings, protocols in sorted(tables.items())
@@ -318,8 +318,7 @@ def in_short(records):
     seeds = span(rows, "seed")
     seeds = f"one seed ({seeds})" if len(grouped(rows, "seed")) == 1 else f"seeds {seeds}"
     runs = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-    told = verdict(records)
-    return f"{told}. {runs}: {'; '.join(f'{SYMBOLS[column]} = {span(rows, column)}' for column in columns)}; {seeds}."
+    return f"{verdict(records)}. {runs}: {'; '.join(f'{SYMBOLS[column]} = {span(rows, column)}' for column in columns)}; {seeds}."
 
 
 def tables_of(records):

@@ -42,7 +42,7 @@ def by_settings(defaults: dict, *files: list[dict]) -> dict[tuple, list[list[dic
 
     Settings are what differs from the defaults, as ("num1=3", "num2=8"), so those of the default runs are ().
     """
-    runs = {(): [[] for _ in files]}
+    runs = {}
     for place, rows in enumerate(files):
         for row in rows:
             settings = tuple(f"{key}={row[key]!r}".removesuffix(".0") for key in defaults if row[key] != defaults[key])
@@ -145,10 +145,9 @@ def eta_at_norm_1(row: dict) -> float:
     return row["rel_delta_mean"] / row["grad_norm_mean"] if known else math.nan
 
 
-def width_of_figure3(rows: list[dict]) -> float | None:
-    """The width that Figure 3 and its claim are about, the paper's 100,000 if it can be; None without rows."""
-    papers = fix(rows, "width", 100000, "C0", "size")
-    return papers[0]["width"] if papers else None
+def width_of_figure3(rows: list[dict]) -> float:
+    """The width that Figure 3 and its claim are about, the paper's 100,000 if it can be."""
+    return fix(rows, "width", 100000, "C0", "size")[0]["width"]
 
 
 def left_of_figure4(rows: list[dict]) -> list[dict]:
@@ -169,7 +168,7 @@ class Crossing(NamedTuple):
     high: float
 
 
-def crossings(by_seed: list[list[tuple]], falls: bool, level: float = 0.5) -> list[Crossing]:
+def crossings(by_seed: list[list[tuple]], falls: bool, level: float) -> list[Crossing]:
     """The `crossing` of each seed that has one and as many runs as any; but if some say where, only of those.
 
     Seeds with fewer runs would shift the mean by how far apart their runs are.
@@ -180,7 +179,7 @@ def crossings(by_seed: list[list[tuple]], falls: bool, level: float = 0.5) -> li
     return [passed for passed in found if np.isfinite(passed.place)] or found
 
 
-def crossing(line: list[tuple], falls: bool, level: float = 0.5) -> Crossing | None:
+def crossing(line: list[tuple], falls: bool, level: float) -> Crossing | None:
     """Where one seed's robust accuracy first falls, or rises, past the level.
 
     line has (place, robust accuracy) of its runs.
@@ -199,4 +198,4 @@ def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) ->
     """Where robust accuracy passes the level, in the column vertical of the rows: mean over the seeds' `crossings`, or NaN."""
     by_seed = [[(row[vertical], row["robust_test_acc"]) for row in line] for line in grouped(rows, "seed").values()]
     found = crossings(by_seed, falls, level)
-    return np.mean(found, axis=0)[0] if found else np.nan
+    return np.mean([passed.place for passed in found]) if found else np.nan

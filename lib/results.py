@@ -38,7 +38,7 @@ class Results:
         which those that are skipped miss. Raises RunError.
         """
         with _locked(self.path):  # a file that cannot be written is found out here
-            files = {self.path: None} | dict.fromkeys(results_files(self.path.parent, self.script))
+            files = {self.path, *results_files(self.path.parent, self.script)}
         rows = [row for path in sorted(files) for row in read_rows(path, self.columns, self.added)]
         missing = []
         for config in configs:

@@ -9,7 +9,9 @@ from lib.groups import SCRIPTS
 
 
 def tell(trained=(), left=(), right=(), caps=None):
-    return claims.tell({script: read(rows, script) for script, rows in zip(SCRIPTS, (trained, left, right))}, caps)
+    return claims.tell(
+        {script: read(rows, script) for script, rows in zip(SCRIPTS, (trained, left, right))}, caps or {}
+    )
 
 
 def test_every_claim_has_a_short_title():

@@ -1,4 +1,4 @@
-"""lib/groups.py: which rows belong together, and where robust accuracy passes 50%."""
+"""lib/groups.py: which rows belong together, and where robust accuracy passes a level."""
 
 import ast
 import math
@@ -27,7 +27,7 @@ def test_settings_are_what_differs_from_the_defaults():
     usual, other = ntk_row(5, 64, 3, 0), ntk_row(6, 64, 3, 7, num1=3.0, lr=0.5)
     runs = groups.by_settings(groups.SETTINGS, [usual, other], [other])
     assert runs == {(): [[usual], []], ("num1=3", "lr=0.5"): [[other], [other]]}
-    assert groups.by_settings(groups.SETTINGS, []) == {(): [[]]}
+    assert groups.by_settings(groups.SETTINGS, []) == {}
 
 
 def test_settings_are_told_in_names_that_shells_take_and_in_words():
@@ -97,11 +97,11 @@ def test_figure_4_keeps_to_the_papers_width_and_ball_or_size_and_eps():
 
 
 def test_a_crossing_is_interpolated_between_runs_that_are_near_enough():
-    assert groups.crossing([(5.4, 0.1), (4.2, 0.9), (6, 0.0)], falls=True) == pytest.approx((4.8, 4.2, 5.4))
-    assert groups.crossing([(4, 0.1), (5, 0.5)], falls=False) == pytest.approx((5, 4, 5))
-    assert groups.crossing([(4, 0.1), (5, 0.5), (6, 0.9)], falls=True) is None
+    assert groups.crossing([(5.4, 0.1), (4.2, 0.9), (6, 0.0)], falls=True, level=0.5) == pytest.approx((4.8, 4.2, 5.4))
+    assert groups.crossing([(4, 0.1), (5, 0.5)], falls=False, level=0.5) == pytest.approx((5, 4, 5))
+    assert groups.crossing([(4, 0.1), (5, 0.5), (6, 0.9)], falls=True, level=0.5) is None
     assert groups.crossing([(4, 0.1), (5, 0.5), (6, 0.9)], falls=False, level=0.8) == pytest.approx((5.75, 5, 6))
-    far = groups.crossing([(2, 0.9), (6, 0.1)], falls=True)
+    far = groups.crossing([(2, 0.9), (6, 0.1)], falls=True, level=0.5)
     assert math.isnan(far.place) and far[1:] == (2, 6)
 
 
@@ -109,11 +109,11 @@ def test_a_crossing_is_interpolated_between_runs_that_are_near_enough():
 def test_runs_a_factor_of_2_apart_are_near_enough_at_every_width(width):
     low, place, high = (V * width**0.5 for V in (0.1, 0.15, 0.2))
     line = [(round(low, 9), 0.0), (round(high, 9), 1.0)]
-    assert groups.crossing(line, falls=False) == pytest.approx((place, low, high))
+    assert groups.crossing(line, falls=False, level=0.5) == pytest.approx((place, low, high))
 
 
 def test_a_seed_with_few_runs_so_far_takes_nothing_from_the_others():
     whole, few, none = [(4, 0.9), (5, 0.5), (6, 0.0)], [(2, 0.9), (6, 0.0)], [(4, 0.4), (5, 0.1)]
-    assert groups.crossings([whole, few, none], falls=True) == [(5, 5, 6)]
-    (alone,) = groups.crossings([few, none], falls=True)
+    assert groups.crossings([whole, few, none], falls=True, level=0.5) == [(5, 5, 6)]
+    (alone,) = groups.crossings([few, none], falls=True, level=0.5)
     assert math.isnan(alone.place)
