@@ -87,7 +87,8 @@ class TwoLayerNet(nn.Module):
     b ~ N(0, I_m) and a fixed c uniform on {-1, +1}. The bias b is then one more column of W and W0: trained,
     counted in the deviation, projected and saved with them. It is no part of the input x.
 
-    Attributes: W (width, d or d + 1) the only parameter; W0 of the same shape; a (width,).
+    Attributes: W (width, d or d + 1) the only parameter; W0 of the same shape; a (width,); output_bias, c or 0, a
+    scalar; d, width and bias as given.
     """
 
     def __init__(self, d: int, width: int, seed: int = 0, bias: bool = False):

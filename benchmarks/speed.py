@@ -5,7 +5,7 @@ products, all sides by turns in one process, and takes the peak memory of ntk_no
 ten minutes on two cores and prints a Markdown table; the ratios are what to read, since machines differ.
 """
 
-import json
+import functools
 import math
 import resource
 import subprocess
@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parent.parent
+EPOCH = "ntk_normal.py --width 100000 --size 28 --C0 10 --T 1"
 sys.path.insert(0, str(ROOT))
 
 import common  # noqa: E402, from the folder above
@@ -27,35 +28,24 @@ from lib.reach import Reach  # noqa: E402
 
 
 def main():
-    parser = command_line.bare_parser(__doc__)
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON, times in seconds")
-    args = parser.parse_args()
-    rows = []
+    command_line.bare_parser(__doc__).parse_args()
     grid = [(width, size) for width in (1_000, 10_000, 100_000) for size in (5, 14, 28)]
+    print("| | m | d | here | the plain way | speed-up | bare products | here / bare |\n" + "|---" * 8 + "|")
     for what, benchmark, shapes in [
         ("exact step", exact_step, [(1_000, 5), (1_000, 28), (10_000, 28), (100_000, 28)]),
         ("PGD", pgd, [(1_000, 5), (1_000, 10), (1_000, 28), (4_000, 28)]),
-        ("PGD with `--box`", pgd_in_the_box, [(1_000, 5), (1_000, 28), (4_000, 28)]),
-        ("20 steps, `--box`", short_pgd_in_the_box, [(1_000, 5), (1_000, 28), (4_000, 28)]),
-        ("SGD step of 64", sgd_step_of_64, grid),
-        ("SGD step of 32", sgd_step_of_32, grid),
+        ("PGD with `--box`", functools.partial(pgd, box=True), [(1_000, 5), (1_000, 28), (4_000, 28)]),
+        ("20 steps, `--box`", functools.partial(pgd, box=True, atk_iters=20), [(1_000, 5), (1_000, 28), (4_000, 28)]),
+        ("SGD step of 64", functools.partial(sgd_step, bs=64, sparse=True), grid),
+        ("SGD step of 32", functools.partial(sgd_step, bs=32, sparse=False), grid),
     ]:
         for width, size in shapes:
-            rows.append({"what": what, "width": width, "d": size**2, **benchmark(width, size)})
-            print(f"{what}, m = {width}, d = {size**2}: done", file=sys.stderr, flush=True)
-    memory = peak_memory()
-    if args.json:
-        print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "rows": rows} | memory))
-        return
-    print(
-        "| | m | d | here | the plain way | speed-up | bare products | here / bare |\n|---|---|---|---|---|---|---|---|"
-    )
-    for row in rows:
-        here, plain, bare = row["here"], row["plain"], row["bare"]
-        faster = (duration(plain), f"{plain / here:,.{0 if plain > 20 * here else 1}f}") if plain else ("–", "–")
-        shape = f"{row['what']} | {row['width']:,} | {row['d']}"
-        print(f"| {shape} | {duration(here)} | {faster[0]} | {faster[1]} | {duration(bare)} | {here / bare:.2f} |")
-    print(f"\nPeak memory of `{memory['command']}`: {memory['peak_memory_gb']:.1f} GB.")
+            times = benchmark(width, size)
+            here, plain, bare = times["here"], times["plain"], times["bare"]
+            faster = (duration(plain), f"{plain / here:,.{0 if plain > 20 * here else 1}f}") if plain else ("–", "–")
+            cells = what, f"{width:,}", size**2, duration(here), *faster, duration(bare), f"{here / bare:.2f}"
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    print(f"\nPeak memory of `{EPOCH}`: {peak_memory():.1f} GB.")
 
 
 def duration(seconds):
@@ -158,16 +148,6 @@ def pgd(width, size, box=False, atk_iters=100):
     )
 
 
-def pgd_in_the_box(width, size):
-    """The same with --box."""
-    return pgd(width, size, box=True)
-
-
-def short_pgd_in_the_box(width, size):
-    """The same with --box and the 20 steps of Figure 4."""
-    return pgd(width, size, box=True, atk_iters=20)
-
-
 def autograd_pgd(net, x, y, eps, atk_iters, box):
     delta = torch.zeros_like(x)
     for _ in range(atk_iters):
@@ -182,10 +162,10 @@ def autograd_pgd(net, x, y, eps, atk_iters, box):
 # --------------------------------------------------------------------------------------------------------- SGD
 
 
-def sgd_step_of_64(width, size, bs=64, sparse=True):
+def sgd_step(width, size, bs, sparse):
     """A step of SGD with the bound on the deviation, against autograd with torch.optim.SGD and against two products.
 
-    Section 5.1's, sparse as in training: pixels that are 0 are left out.
+    sparse: pixels that are 0 are left out where that pays, as in Section 5.1. The attacked images of Section 5.2 have none.
     """
     digits = common.load_digits(0, 1, size, seed=0)
     x, y = digits.train_x[:bs], digits.train_y[:bs]
@@ -217,21 +197,16 @@ def sgd_step_of_64(width, size, bs=64, sparse=True):
     return by_turns(5, here=here, plain=plain, bare=bare)
 
 
-def sgd_step_of_32(width, size):
-    """The same with the batch size of Section 5.2, whose attacked images are not sparse."""
-    return sgd_step_of_64(width, size, bs=32, sparse=False)
-
-
 # ------------------------------------------------------------------------------------------------------ memory
 
 
 def peak_memory():
-    """The peak memory of one epoch of ntk_normal.py at width 100,000 and the attack on its network, in GB."""
-    command = "ntk_normal.py --width 100000 --size 28 --C0 10 --T 1"
+    """The peak memory of an EPOCH of training and the attack on its network, in GB."""
+    script, *options = EPOCH.split()
     with tempfile.TemporaryDirectory() as folder:
-        arguments = [*command.split()[1:], "--device", "cpu", "--out", f"{folder}/rows.csv"]
-        subprocess.run([sys.executable, str(ROOT / "ntk_normal.py"), *arguments], check=True, stdout=subprocess.DEVNULL)
-    return {"command": command, "peak_memory_gb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9}
+        command = [sys.executable, str(ROOT / script), *options, "--device", "cpu", "--out", f"{folder}/rows.csv"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
 
 
 if __name__ == "__main__":

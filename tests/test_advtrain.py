@@ -13,13 +13,6 @@ from lib import RunError
 from lib.results import read_rows
 
 
-def test_the_columns_are_those_of_the_published_files():
-    assert ",".join(advtrain.COLUMNS) == (
-        "num1,num2,size,d,width,C0,V,eps,atk_iters,bias,box,bs,lr,T,patience,seed,epochs,steps,train_loss,"
-        "train_robust_acc,test_acc,robust_test_acc,max_deviation,seconds,device,torch"
-    )
-
-
 def test_the_radius_is_C0_over_the_root_of_the_width(monkeypatch, script):
     radii = []
     monkeypatch.setattr(advtrain, "train_and_attack", lambda name, args, C0, V: radii.append((name, C0, V)))

@@ -7,11 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
-import torch
 
 import advtrain
 import ntk_normal
-from lib.files import save_whole
 from lib.results import append_row, read_rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,18 +76,6 @@ def test_a_full_disk_is_one_line(small_disk, tmp_path, script, option, full, cod
     assert (tmp_path / "rows.csv").exists() == (code == 0)
 
 
-def test_a_row_that_does_not_fit_leaves_the_file_as_it_was(small_disk, script):
-    disk = small_disk("size=64k")
-    out = disk / "ntk_normal.csv"
-    assert script("ntk_normal.py", *TINY, "--C0", 2, "--out", out).code == 0
-    before = out.read_bytes()
-    fill(disk)
-    append = dict.fromkeys(ntk_normal.COLUMNS, "1" * 2000)
-    with pytest.raises(Exception, match="cannot write"):
-        append_row(out, ntk_normal.COLUMNS, append)
-    assert out.read_bytes() == before
-
-
 def test_the_digits_that_cannot_be_unpacked_are_one_line_and_no_file(small_disk, script):
     disk = small_disk("size=16m")  # the .gz files fit, the images do not
     raw = disk / "MNIST" / "raw"
@@ -109,16 +95,6 @@ def test_figures_that_do_not_fit_leave_no_half_ones(small_disk, tmp_path, script
     ended = script("plot_figures.py", "--results", tmp_path, "--out", disk, "--figure", 2)
     assert ended.code == 1 and "cannot write" in ended.stderr.splitlines()[-1]
     assert list(disk.iterdir()) == []
-
-
-def test_a_network_that_does_not_fit_leaves_the_old_one(small_disk):
-    disk = small_disk("size=64k")
-    save_whole(disk / "net.pt", torch.ones(3))
-    before = (disk / "net.pt").read_bytes()
-    with pytest.raises(Exception, match="cannot write"):
-        save_whole(disk / "net.pt", torch.ones(10**6))
-    assert (disk / "net.pt").read_bytes() == before
-    assert [path.name for path in disk.iterdir()] == ["net.pt"]
 
 
 @pytest.mark.slow

@@ -24,25 +24,17 @@ def most_edges(edges):
     return max([most_edges(edges[1:]), *rest])
 
 
-def graphs(count, most_rows, most_columns):
+def graphs(count):
     """Random graphs with 3 edges a row at most, on average: in these long paths are needed, and dead ends are met."""
     random = np.random.default_rng(0)
     for _ in range(count):
-        shape = random.integers(1, most_rows + 1), random.integers(1, most_columns + 1)
+        shape = random.integers(1, 8, size=2)
         yield random.random(shape) < 3 * random.random() / shape[1]
 
 
 def test_a_maximum_matching_is_that_of_brute_force():
-    sizes = [(figure4_cap.maximum_matching(edges), most_edges(edges)) for edges in graphs(1000, 7, 7)]
+    sizes = [(figure4_cap.maximum_matching(edges), most_edges(edges)) for edges in graphs(1000)]
     assert all(size == most for size, most in sizes) and {most for _, most in sizes} == {*range(8)}
-
-
-def test_a_maximum_matching_is_that_of_scipy():
-    csgraph = pytest.importorskip("scipy.sparse.csgraph")
-    sparse = pytest.importorskip("scipy.sparse")
-    for edges in graphs(40, 80, 120):
-        partners = csgraph.maximum_bipartite_matching(sparse.csr_array(edges), perm_type="column")
-        assert figure4_cap.maximum_matching(edges) == (partners >= 0).sum()
 
 
 def test_the_cap_is_the_share_of_the_most_images_without_a_near_pair(monkeypatch):

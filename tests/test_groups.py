@@ -105,13 +105,6 @@ def test_a_crossing_is_interpolated_between_runs_that_are_near_enough():
     assert math.isnan(far.place) and far[1:] == (2, 6)
 
 
-@pytest.mark.parametrize("width", [250, 500, 1000, 2000, 4000, 8000, 16000])
-def test_runs_a_factor_of_2_apart_are_near_enough_at_every_width(width):
-    low, place, high = (V * width**0.5 for V in (0.1, 0.15, 0.2))
-    line = [(round(low, 9), 0.0), (round(high, 9), 1.0)]
-    assert groups.crossing(line, falls=False, level=0.5) == pytest.approx((place, low, high))
-
-
 def test_a_seed_with_few_runs_so_far_takes_nothing_from_the_others():
     whole, few, none = [(4, 0.9), (5, 0.5), (6, 0.0)], [(2, 0.9), (6, 0.0)], [(4, 0.4), (5, 0.1)]
     assert groups.crossings([whole, few, none], falls=True, level=0.5) == [(5, 5, 6)]

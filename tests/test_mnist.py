@@ -24,11 +24,6 @@ def contents(folder):
 
 
 @pytest.fixture
-def no_network(monkeypatch):
-    monkeypatch.setattr(mnist.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-
-
-@pytest.fixture
 def unpacked_mnist(packed_mnist):
     with mnist.unpacked(packed_mnist) as folder:
         assert folder == packed_mnist
@@ -83,7 +78,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("what", ["unpacked", "half unpacked", "packed", "half packed", "packed and unpacked"])
-def test_another_data_sets_files_are_refused_and_kept(unpacked_mnist, no_network, what):
+def test_another_data_sets_files_are_refused_and_kept(unpacked_mnist, what):
     """Fashion-MNIST, KMNIST and EMNIST have files of the same names, which a user may well put there."""
     raw = raw_of(unpacked_mnist)
     for path in raw.iterdir():
@@ -101,7 +96,7 @@ def test_another_data_sets_files_are_refused_and_kept(unpacked_mnist, no_network
     assert contents(unpacked_mnist) == before
 
 
-def test_another_data_sets_file_is_set_aside_where_mnists_own_can_mend_it(unpacked_mnist, no_network, capsys):
+def test_another_data_sets_file_is_set_aside_where_mnists_own_can_mend_it(unpacked_mnist, capsys):
     path = raw_of(unpacked_mnist) / IMAGES
     path.write_bytes(b"something else")
     assert len(load_digits(0, 1, 5, unpacked_mnist).train_y) == 12665
@@ -111,7 +106,7 @@ def test_another_data_sets_file_is_set_aside_where_mnists_own_can_mend_it(unpack
     assert IMAGES in warning
 
 
-def test_missing_files_without_a_network_are_an_error(packed_mnist, no_network):
+def test_missing_files_without_a_network_are_an_error(packed_mnist):
     packed = raw_of(packed_mnist) / f"{IMAGES}.gz"
     packed.unlink()
     before = contents(packed_mnist)

@@ -19,14 +19,6 @@ from ntk_normal import train_until_exit
 TINY = "--width 20 --size 5 --T 2".split()
 
 
-def test_the_columns_are_those_of_the_published_files():
-    assert ",".join(ntk_normal.COLUMNS) == (
-        "num1,num2,size,d,width,C0,V,bias,normalize,bs,lr,T,seed,epochs,steps,left_ball,max_deviation,train_loss,"
-        "test_error,grad_norm_mean,grad_norm_std,delta_norm_mean,delta_norm_std,rel_delta_mean,rel_delta_std,eta_mean,"
-        "eta_std,abs_f_mean,no_flip,seconds_train,seconds_attack,device,torch"
-    )
-
-
 @pytest.mark.parametrize("bias", [False, True])
 def test_training_steps_are_torch_sgds(digits, bias):
     net, reference = (TwoLayerNet(25, 60, bias=bias).double() for _ in range(2))

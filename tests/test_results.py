@@ -1,5 +1,6 @@
 """The results files: rows that are found again, and that stay whole beside other processes and on full disks."""
 
+import csv
 import resource
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from filelock import FileLock
 
 import advtrain
+import plot_figures
 from lib import RunError, mnist
 from lib.results import (
     Results,
@@ -66,6 +68,12 @@ def test_a_line_torn_by_something_else_is_kept_apart_and_refused(tmp_path, capsy
     assert "torn" in capsys.readouterr().err
     with pytest.raises(RunError, match="line 3"):
         read_rows(path, columns)
+
+
+def test_the_published_files_have_the_columns_of_their_scripts():
+    for script, columns in plot_figures.COLUMNS.items():
+        with open(mnist.DATA_DIR.parent / "results" / f"{script}.csv", newline="") as file:
+            assert next(csv.reader(file)) == columns
 
 
 @pytest.mark.parametrize(
