@@ -185,7 +185,7 @@ def adversarial_training(
             stalled_now = stalled + 1 if now - before <= 1e-4 else 0
             if epoch == T or stalled_now > patience:
                 break
-            inputs = net.weighted_input(x + delta)
+            inputs = net.weighted_input(x.detach() + delta)  # an attack may have asked for gradients in x
             lengths = torch.linalg.vector_norm(inputs, dim=1)
             reach.longest = lengths.max().item()
             batches = list(zip(inputs.split(bs), y.split(bs), lengths.split(bs)))

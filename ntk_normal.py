@@ -136,7 +136,8 @@ def train_until_exit(
     Raises RunError where a weight becomes NaN or infinite, or the first step leaves a ball.
     """
     x = net.weighted_input(x)
-    # The weights of a pixel that is zero in every training example never move: training can do without those of W0.
+    # The weights of a pixel that is zero in every training example never move: training can do without them, if they
+    # are still those of W0.
     pixels = ((x != 0).any(dim=0) | (net.W != net.W0).any(dim=0)).nonzero().squeeze(1)
     x, W, W0 = x[:, pixels], net.W[:, pixels], net.W0[:, pixels]
     lengths = torch.linalg.vector_norm(x, dim=1)

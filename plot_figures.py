@@ -1,12 +1,13 @@
 """python plot_figures.py --results results --out figures --figure 2 3 4
 
-Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py
-wrote to the folder --results; when it draws all of them, it also holds the paper's claims against the rows, in
-claims.md. The files figure2, figure3 and figure4 hold the runs with the scripts' default settings. Runs with other
-digits, bs, lr, T, atk_iters or patience are never averaged with those: they get figures of their own, named after what
-differs, such as figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box
-get panels. Where rows have several C0 or widths, Figure 2 takes one C0, Figure 3 one width, Figure 4 left one of both:
-what --C0 and --width say, else the paper's if it has half as many cells as any other, else the one with most. Of other widths there are Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
+Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py wrote
+to the folder --results; when it draws all of them, it also holds the paper's claims against the rows, in claims.md. The
+files figure2, figure3 and figure4 hold the runs with the scripts' default settings. Runs with other digits, bs, lr, T,
+atk_iters or patience are never averaged with those: they get figures of their own, named after what differs, such as
+figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box get panels. Where
+rows have several C0 or widths, Figure 2 takes one C0, Figure 3 one width, Figure 4 left one of both: what --C0 and
+--width say, else the paper's if it has half as many cells as any other, else the one with most. Of other widths there
+are Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
 of drawing. --networks also draws a gallery of smallest flipping steps. A table figure4_cap.csv in --results, of the most
@@ -129,6 +130,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def print_missing(args):
     """Print the commands of the runs that the figure args.missing lacks, with the --out that args.results asks for."""
+    warn_of_unread_files(args.results)
     parts = parts_of([args.missing])
     rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
     choice = {"authors": args.authors} if args.missing == 4 else {}
@@ -255,15 +257,17 @@ def warn_of_unread_files(folder):
     """Say on stderr which CSVs in folder have no name to be read by."""
     read = {path for script in COLUMNS for path in results_files(folder, script)} | {folder / "figure4_cap.csv"}
     if others := sorted(path.name for path in folder.glob("*.csv") if path not in read):
-        names = ", ".join(f"{script}*.csv" for script in COLUMNS)
-        warn(f"only {names} are read, and not {', '.join(others)}")
+        names = ", ".join(f"{script}.csv" for script in COLUMNS)
+        warn(f"only {names} and such as advtrain-2.csv are read, and not {', '.join(others)}")
 
 
 def warn_of_unknown_caps(folder, rows, caps):
-    """Say on stderr for which digits figure4_cap.csv in folder lacks some run of Figure 4 left."""
+    """Say on stderr for which digits figure4_cap.csv in folder lacks some run of Figure 4 left that it could have."""
     path = folder / "figure4_cap.csv"
-    append = "| tail -n +2 >>" if path.exists() else ">"
-    for num1, num2 in sorted({(int(row["num1"]), int(row["num2"])) for row in rows if cap_key(row) not in caps}):
+    append = "| tail -n +2 >>" if caps else ">"
+    grid = {(options["size"], options["eps"]) for _, options in figure4_left.runs()}  # what the table can have
+    unknown = [row for row in rows if cap_key(row) not in caps and (row["size"], row["eps"]) in grid]
+    for num1, num2 in sorted({(int(row["num1"]), int(row["num2"])) for row in unknown}):
         command = f"python sweeps/figure4_cap.py --num1 {num1} --num2 {num2} {append} {path}"
         warn(f"{path} does not say how robust any classifier can be for {num1} and {num2}; some minutes: {command}")
 
@@ -324,7 +328,7 @@ def curve_styles(curve, values):
 def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, bound):
     """The quantity's mean over seeds, a curve for each of the styles, and over d the paper's rate c d^power.
 
-    The title has the fitted powers of the curves without runs that T ended, as lib/claims.py has them.
+    The title has the fitted powers of the curves without runs that T ended, as lib/claims.py fits them.
     """
     scales, extent, powers = [], [], {}
     ax.autoscale(False)  # it cannot tell a single run from no range at all

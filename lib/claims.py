@@ -185,7 +185,8 @@ attacks of Section 5.2 move x by ε at most. T is the largest number of epochs.
   these places. Where the true ones lie between the runs on either side, nobody knows; *as the runs on either side
   allow* says which powers they leave possible. With several seeds, all these are means over those with most runs. A
   place or power is marked ✓ if it is, as interpolated, what is asked for, ✗ if the runs on either side rule that out,
-  and ? otherwise.
+  and ? otherwise. A place is a ?, too, if that of a seed left out of the mean is ruled out, or if it lies before what is
+  asked for and T ended the run there.
 
 Theorem 3.1 also assumes d^2.4 ≤ m ≤ C4 exp(d^0.24), with a constant C4 that it does not name. Of the 21 pairs of d and
 m in the paper's Figure 2, 4 meet the first condition: d = 25 at m = 10,000, and d = 25, 49, 100 at m = 100,000. None of

@@ -44,7 +44,7 @@ def positive(text: str) -> float:
 
 def csv_file(text: str) -> Path:
     """An argparse type: the path of a CSV, and not of the folder to put one in."""
-    if Path(text).suffix.lower() != ".csv" or text.endswith("/"):
+    if Path(text).suffix != ".csv" or text.endswith("/"):
         raise argparse.ArgumentTypeError(f"must be a file that ends in .csv, not {text!r}")
     return Path(text)
 

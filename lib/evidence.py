@@ -316,7 +316,7 @@ def falls_past_5(runs):
             ),
             "lowest cap there": Cell(f"{cap:.2f}" if cap < 0.995 else ""),
             **levels(LEFT, by_seed, 0.95, 0.5),
-            **zero(LEFT, by_seed, 4, 6, [row for row in below if ended_by_T(row)]),
+            **zero(LEFT, by_seed, 4, 6, short=short_of_0(cell)),
             f"robust accuracy at {LEFT.scaled} > 5": accuracies(
                 beyond, all(row["robust_test_acc"] <= 0.05 for row in beyond)
             ),
@@ -324,6 +324,14 @@ def falls_past_5(runs):
         }
         records.append(Record(about(cell, "d"), cells, cell))
     return records + powers(LEFT, runs, {0.95: False, 0.5: False, 0.05: True})
+
+
+def short_of_0(cell):
+    """Whether T ended the first run below 0.05 of some seed that has all runs: more epochs might take it above."""
+    lines = list(grouped(cell, "seed").values())
+    most = max(map(len, lines))
+    below = [[row for row in line if row["robust_test_acc"] < 0.05] for line in lines if len(line) == most]
+    return any(ended_by_T(min(rows, key=LEFT.place)) for rows in below if rows)
 
 
 def cap_of(row):
@@ -384,10 +392,10 @@ def levels(panel, by_seed, *asked):
     return {f"{level:g} at {panel.scaled}": Cell(panel.passes(by_seed, level)[0]) for level in asked}
 
 
-def zero(panel, by_seed, least, most, short=()):
+def zero(panel, by_seed, least, most, short=False):
     """The cells on where robust accuracy passes 0.05, judged by whether that is from least to most.
 
-    short are rows up to least that might come to more with more epochs: a place before least may then lie further on.
+    short: whether with more epochs it might pass 0.05 further on.
     """
     text, found, count = panel.passes(by_seed, 0.05)
     check = within(found, least, most)
@@ -396,7 +404,7 @@ def zero(panel, by_seed, least, most, short=()):
     left_out = [one for line, one in alone if len(line) < runs or math.isnan(one.place)]
     if check and any(within(one, least, most) is False for one in left_out):
         check = None
-    if check is False and found.high <= least and any(row["robust_test_acc"] < 0.05 for row in short):
+    if check is False and found.high <= least and short:
         check = None
     return {
         f"0.05 at {panel.scaled}": judged(text, check),

@@ -1,4 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a run that is training saves its state at the next step, then ends; others end at once.
+"""Ctrl-C, SIGTERM and SIGHUP: a run that is training saves its state at the next step, then ends.
+
+One that is trained ends once its row is written, and what is no run ends at once.
 
 SIGTERM is how Slurm, `docker stop` and a machine that is taken away ask a process to end, SIGHUP how a closed terminal
 does.

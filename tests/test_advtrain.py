@@ -87,7 +87,7 @@ def test_an_attack_of_ones_own_may_use_autograd_and_must_leave_no_example_out(di
     schedule = {"lr": 0.1, "bs": 32, "T": 2, "patience": 20}
 
     def one_step(net, x, y, eps, atk_iters, box, start=0):
-        moved = x[start:].clone().requires_grad_()
+        moved = x.requires_grad_()[start:]
         (gradient,) = torch.autograd.grad(F.softplus(-y[start:] * net.f(moved)).sum(), moved)
         delta = eps * F.normalize(gradient, dim=1)
         yield delta, y[start:] * net.f(x[start:] + delta) > 0

@@ -322,6 +322,8 @@ def test_a_drop_that_is_elsewhere_unseen_or_a_rise(accuracies, told, verdict):
 def test_a_place_before_4_decides_nothing_where_more_epochs_might_move_it(epochs, told):
     (record,), _ = examine(7, left=line(5, {2: 0.9, 3: 0.1, 4: 0.0, 6: 0.0}, T=100, epochs=epochs))
     assert cells(record)[AT_5] == told
+    later = line(5, {2: 0.9, 3: 0.0}, T=100, epochs=21) + line(5, {4: 0.0}, T=100, epochs=epochs)
+    assert cells(examine(7, left=later)[0][0])[AT_5] == "2.9 ✗"  # whatever may come of the run at 4
     (record,), _ = examine(7, left=line(5, {5: 0.9, 7: 0.1, 9: 0.0}, T=100, epochs=epochs))
     assert cells(record)[AT_5] == "8.0 ✗"
 

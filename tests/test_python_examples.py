@@ -3,11 +3,13 @@
 import re
 import shlex
 
+import pytest
 import torch
 
 from lib import mnist
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_documentation_run_one_after_the_other(script, tmp_path, monkeypatch, capsys):
     text = (mnist.DATA_DIR.parent / "docs" / "python.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"`python (ntk_normal\.py .*?)`", text)
