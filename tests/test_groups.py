@@ -89,6 +89,14 @@ def test_curves_of_several_C0_are_of_seeds_that_have_them_all():
     assert groups.of_the_same_runs([part, *begun, *others]) == [part, *begun, *others]
 
 
+def test_figure_3_is_of_the_papers_width_once_half_as_many_of_its_cells_compare_several_C0():
+    rows = [ntk_row(size, 10000, C0, 0) for size in (5, 7, 10, 14) for C0 in (10, 20)]
+    rows += [ntk_row(size, 100000, 10, 0) for size in (5, 7, 10, 14)] + [ntk_row(5, 100000, 20, 0)]
+    assert groups.width_of_figure3(rows) == 10000  # 2 cells against 8
+    assert groups.width_of_figure3([*rows, ntk_row(7, 100000, 20, 0)]) == 100000
+    assert groups.width_of_figure3(rows[8:12]) == 100000
+
+
 def test_figure_4_keeps_to_the_papers_width_and_ball_or_size_and_eps():
     left = [adversarial_row(size, width, 0.3, 0.1, 0, 1) for width in (500, 1000) for size in (5, 7)]
     assert groups.left_of_figure4(left) == left[2:]
