@@ -94,6 +94,7 @@ MARKERS = "os^Dv<>pP*"
 
 def main():
     args = parse_arguments()
+    warn_of_unread_files(args.results)
     if args.missing is not None:
         print_missing(args)
     else:
@@ -130,7 +131,6 @@ def parse_arguments() -> argparse.Namespace:
 
 def print_missing(args):
     """Print the commands of the runs that the figure args.missing lacks, with the --out that args.results asks for."""
-    warn_of_unread_files(args.results)
     parts = parts_of([args.missing])
     rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
     choice = {"authors": args.authors} if args.missing == 4 else {}
@@ -149,7 +149,6 @@ def draw(args):
     caps = read_caps(args.results)
     for part, (script, _) in parts.items():
         say_how_many(part, rows[script])
-    warn_of_unread_files(args.results)
     warn_of_unknown_caps(args.results, chosen.get("4 left", []), caps)
     drawn = draw_figures(chosen, caps)
     if not drawn and any(chosen.values()):
@@ -233,11 +232,11 @@ def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:
     script, grid = GRIDS[part]
     defaults = SETTINGS if script == "ntk_normal" else ADVERSARIAL_SETTINGS | {"bias": 0, "box": 0}
     runs, lacking, there = list(grid(**choice)), [], set()
-    for run in runs:
-        wanted = defaults | {"V" if option == "gap" else option: value for option, value in run[1].items()}
+    for name, options in runs:
+        wanted = defaults | {"V" if option == "gap" else option: value for option, value in options.items()}
         there = there or {tuple(row[column] for column in wanted) for row in rows}  # all runs have the same options
         if not there.issuperset(itertools.product(*(v if isinstance(v, list) else [v] for v in wanted.values()))):
-            lacking.append(run)
+            lacking.append((name, options))
     return lacking, len(runs)
 
 
@@ -494,11 +493,10 @@ def hatch_caps(ax, rows, caps):
 
 def draw_bound(ax, scale, symbol):
     """The paper's threshold, scale over the root of what the map has across, told by its symbol."""
-    x, label = np.geomspace(*ax.get_xlim(), 500), rf"the paper's ${scale}\,/\sqrt{{{symbol}}}$"
-    outline = [withStroke(linewidth=2.6, foreground="white")]
-    ax.plot(
-        x, scale / np.sqrt(x), color="tab:red", linewidth=1.5, label=label, scaley=False, path_effects=outline, zorder=3
-    )
+    x = np.geomspace(*ax.get_xlim(), 500)
+    style = {"color": "tab:red", "linewidth": 1.5, "path_effects": [withStroke(linewidth=2.6, foreground="white")]}
+    label = rf"the paper's ${scale}\,/\sqrt{{{symbol}}}$"
+    ax.plot(x, scale / np.sqrt(x), **style, label=label, scaley=False, zorder=3)
 
 
 # ----------------------------------------------------------------------------------------------------- gallery

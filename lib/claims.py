@@ -319,7 +319,8 @@ def in_short(records):
     seeds = span(rows, "seed")
     seeds = f"one seed ({seeds})" if len(grouped(rows, "seed")) == 1 else f"seeds {seeds}"
     runs = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-    return f"{verdict(records)}. {runs}: {'; '.join(f'{SYMBOLS[column]} = {span(rows, column)}' for column in columns)}; {seeds}."
+    where = "; ".join(f"{SYMBOLS[column]} = {span(rows, column)}" for column in columns)
+    return f"{verdict(records)}. {runs}: {where}; {seeds}."
 
 
 def tables_of(records):

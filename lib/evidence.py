@@ -24,6 +24,7 @@ from lib.groups import (
     never_robust,
     right_of_figure4,
     width_of_figure3,
+    with_most_runs,
 )
 
 SYMBOLS = {"width": "m", "d": "d", "eps": "ε", "C0": "C0", "V": "V", "normalize": "inputs", "seed": "seed"}
@@ -328,9 +329,8 @@ def falls_past_5(runs):
 
 def short_of_0(cell):
     """Whether T ended the first run below 0.05 of some seed that has all runs: more epochs might take it above."""
-    lines = list(grouped(cell, "seed").values())
-    most = max(map(len, lines))
-    below = [[row for row in line if row["robust_test_acc"] < 0.05] for line in lines if len(line) == most]
+    whole = with_most_runs(list(grouped(cell, "seed").values()))
+    below = [[row for row in line if row["robust_test_acc"] < 0.05] for line in whole]
     return any(ended_by_T(min(rows, key=LEFT.place)) for rows in below if rows)
 
 
@@ -400,8 +400,8 @@ def zero(panel, by_seed, least, most, short=False):
     text, found, count = panel.passes(by_seed, 0.05)
     check = within(found, least, most)
     # The mean leaves out seeds with fewer runs, or with an unknown place; where theirs cannot be as asked, nobody can tell.
-    runs, alone = max(map(len, by_seed)), [(line, panel.passes([line], 0.05)[1]) for line in by_seed]
-    left_out = [one for line, one in alone if len(line) < runs or math.isnan(one.place)]
+    whole, alone = with_most_runs(by_seed), [(line, panel.passes([line], 0.05)[1]) for line in by_seed]
+    left_out = [one for line, one in alone if line not in whole or math.isnan(one.place)]
     if check and any(within(one, least, most) is False for one in left_out):
         check = None
     if check is False and found.high <= least and short:

@@ -173,14 +173,18 @@ class Crossing(NamedTuple):
     high: float
 
 
+def with_most_runs(by_seed: list[list]) -> list[list]:
+    """Those of the seeds that have as many runs as any."""
+    most = max(map(len, by_seed), default=0)
+    return [line for line in by_seed if len(line) == most]
+
+
 def crossings(by_seed: list[list[tuple]], falls: bool, level: float) -> list[Crossing]:
     """The `crossing` of each seed that has one and as many runs as any; but if some say where, only of those.
 
     Seeds with fewer runs would shift the mean by how far apart their runs are.
     """
-    most = max(map(len, by_seed), default=0)
-    whole = [crossing(line, falls, level) for line in by_seed if len(line) == most]
-    found = [passed for passed in whole if passed]
+    found = [passed for line in with_most_runs(by_seed) if (passed := crossing(line, falls, level))]
     return [passed for passed in found if np.isfinite(passed.place)] or found
 
 
