@@ -33,7 +33,6 @@ COLUMNS = (
     "num1,num2,size,d,width,C0,V,eps,atk_iters,bias,box,bs,lr,T,patience,seed,epochs,steps,train_loss,"
     "train_robust_acc,test_acc,robust_test_acc,max_deviation,seconds,device,torch"
 ).split(",")
-ADDED = {"bias": 0, "box": 0, "patience": 20}  # columns that older files may lack, and what their rows stand for
 
 
 def main():
@@ -71,7 +70,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
     """Train adversarially in the lazy ball of radius V, attack the test set, append the row (Section 5.2, Figure 4)."""
     config = command_line.configuration(args, C0=C0, V=V)
     config |= {"eps": args.eps, "atk_iters": args.atk_iters, "box": int(args.box), "patience": args.patience}
-    results = Results(args.out, script, COLUMNS, summary, added=ADDED)
+    results = Results(args.out, script, COLUMNS, summary)
     checkpoint = Checkpoint(args.checkpoint_dir, script, config, device=args.device, seconds=args.checkpoint_seconds)
     with checkpoint.alone():
         if not results.missing([config], force=args.force, saving=bool(args.save_dir)):

@@ -28,7 +28,6 @@ COLUMNS = (
     "grad_norm_mean,grad_norm_std,delta_norm_mean,delta_norm_std,rel_delta_mean,rel_delta_std,eta_mean,eta_std,"
     "abs_f_mean,no_flip,seconds_train,seconds_attack,device,torch"
 ).split(",")
-ADDED = {"bias": 0, "normalize": 0}  # columns that older files may lack, and what their rows stand for
 
 
 def main():
@@ -47,7 +46,7 @@ def main():
         seconds=args.checkpoint_seconds,
         shared=shared,
     )
-    results = Results(args.out, SCRIPT, COLUMNS, summary, added=ADDED)
+    results = Results(args.out, SCRIPT, COLUMNS, summary)
     with checkpoint.alone():
         missing = results.missing(configs, force=args.force, saving=bool(args.save_dir))
         if not missing:

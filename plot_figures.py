@@ -68,7 +68,6 @@ GRIDS = {
     "4 right": ("advtraingap", figure4_right.runs),
 }
 COLUMNS = {"ntk_normal": ntk_normal.COLUMNS, "advtrain": advtrain.COLUMNS, "advtraingap": advtrain.COLUMNS}
-ADDED = {"ntk_normal": ntk_normal.ADDED, "advtrain": advtrain.ADDED, "advtraingap": advtrain.ADDED}
 PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "with bias and box", (1, 0): "with bias", (0, 1): "with box"}
 # What --C0 and --width choose for each part; the other parts have all there are on an axis, or as curves.
 CHOICES = {"2": ("C0",), "3": ("width",), "4 left": ("width", "C0"), "4 right": ()}
@@ -223,7 +222,7 @@ def read_runs(folder: Path, script: str) -> list[dict]:
     Raises RunError where a file cannot be read.
     """
     columns = COLUMNS[script]
-    rows = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns, ADDED[script])]
+    rows = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
     return latest_of_each_run(rows, configuration_columns(columns))
 
 

@@ -1,7 +1,6 @@
 """The results files: CSVs with a row for each run, which any number of processes may append to.
 
-A script's columns up to and including `seed` say which run a row is; the rest say what came out. In the functions below
-`added` is a dict of the columns that files of older versions lack, to the value that their rows stand for.
+A script's columns up to and including `seed` say which run a row is; the rest say what came out.
 """
 
 import contextlib
@@ -14,7 +13,6 @@ from pathlib import Path
 from filelock import FileLock
 
 from lib import RunError
-from lib.files import write_whole
 from lib.progress import say, warn
 
 NOT_NUMBERS = ("device", "torch")
@@ -27,9 +25,8 @@ class Results:
     summary is a function that makes of a row, a dict of strings, the lines that a person reads.
     """
 
-    def __init__(self, path: Path, script: str, columns: list[str], summary, added: dict | None = None):
+    def __init__(self, path: Path, script: str, columns: list[str], summary):
         self.path, self.script, self.columns, self.summary = Path(path), script, columns, summary
-        self.added = added or {}
 
     def missing(self, configs: list[dict], force: bool = False, saving: bool = False) -> list[dict]:
         """Those of the configurations that have no row yet, or all with force; the summaries of the rows are printed.
@@ -39,7 +36,7 @@ class Results:
         """
         with _locked(self.path):  # a file that cannot be written is found out here
             files = {self.path, *results_files(self.path.parent, self.script)}
-        rows = [row for path in sorted(files) for row in read_rows(path, self.columns, self.added)]
+        rows = [row for path in sorted(files) for row in read_rows(path, self.columns)]
         missing = []
         for config in configs:
             row = None if force else find_row(rows, config)
@@ -53,7 +50,7 @@ class Results:
     def append(self, row: dict) -> None:
         """Append the row, a dict that has all columns, and print its summary. Raises RunError."""
         row = {column: str(row[column]) for column in self.columns}
-        append_row(self.path, self.columns, row, self.added)
+        append_row(self.path, self.columns, row)
         say(self.summary(row))
 
 
@@ -62,7 +59,7 @@ def configuration_columns(columns: list[str]) -> list[str]:
     return columns[: columns.index("seed") + 1]
 
 
-def read_rows(path: Path, columns: list[str], added: dict | None = None) -> list[dict]:
+def read_rows(path: Path, columns: list[str]) -> list[dict]:
     """The rows of a results CSV as dicts of strings; none where there is no file.
 
     Raises RunError where the file cannot be read, has other columns than these, or a row is torn or not of numbers.
@@ -73,7 +70,7 @@ def read_rows(path: Path, columns: list[str], added: dict | None = None) -> list
         with contextlib.suppress(OSError), FileLock(f"{path}.lock", timeout=60):
             pass
         text = _read(path)
-    return _rows(path, text, columns, added or {})
+    return _rows(path, text, columns)
 
 
 def _read(path):
@@ -85,21 +82,20 @@ def _read(path):
         raise RunError(f"cannot read {path}: {error}") from error
 
 
-def _rows(path, text, columns, added):
+def _rows(path, text, columns):
     try:
         header, *lines = list(csv.reader(io.StringIO(text), strict=True)) or [columns]
     except csv.Error as error:
         raise RunError(f"cannot read {path}: {error}") from error
-    if set(header) | set(added) != set(columns) | set(added) or len(set(header)) < len(header):
-        raise RunError(f"{path} has other columns than this script writes; choose another --out, or move it away")
+    _check_columns(path, header, columns)
     rows = []
     for number, line in enumerate(lines, start=2):
         if not line:  # some editors leave empty lines
             continue
         if len(line) != len(header) or (number == len(lines) + 1 and not text.endswith("\n")):
             raise RunError(f"{path}, line {number}: a torn row; complete or remove the line")
-        row = added | dict(zip(header, line))
-        rows.append({column: str(row[column]) for column in columns})
+        row = dict(zip(header, line))
+        rows.append({column: row[column] for column in columns})
         try:
             numbers(rows[-1])
         except ValueError as error:
@@ -107,6 +103,11 @@ def _rows(path, text, columns, added):
     if text and not lines and not text.endswith("\n"):
         raise RunError(f"{path}, line 1: a torn row; complete or remove the line")
     return rows
+
+
+def _check_columns(path, header, columns):
+    if sorted(header) != sorted(columns):
+        raise RunError(f"{path} has other columns than this script writes; choose another --out, or move it away")
 
 
 def numbers(row: dict) -> dict[str, float]:
@@ -132,11 +133,10 @@ def read_caps(folder: Path) -> dict[tuple, float]:
     return {cap_key(row): row["cap"] for row in rows}
 
 
-def append_row(path: Path, columns: list[str], row: dict, added: dict | None = None) -> None:
+def append_row(path: Path, columns: list[str], row: dict) -> None:
     """Append the row to the results CSV under a lock, whole or not at all; a new file gets its header. Raises RunError.
 
-    A file that lacks columns is brought up to date, as a whole. Where something else has torn the last line meanwhile,
-    the row starts a line of its own, with a warning.
+    Where something else has torn the last line meanwhile, the row starts a line of its own, with a warning.
     """
     with _locked(path):
         text, lines = _read(path), [[row[column] for column in columns]]
@@ -146,10 +146,8 @@ def append_row(path: Path, columns: list[str], row: dict, added: dict | None = N
             lines.insert(0, [])
         elif header is None:
             lines.insert(0, columns)
-        elif sorted(header) != sorted(columns):
-            older = [[row[column] for column in columns] for row in _rows(path, text, columns, added or {})]
-            write_whole(path, lambda file: file.write(_csv([columns, *older])))
-        elif header != columns:
+        else:
+            _check_columns(path, header, columns)
             lines = [[row[column] for column in header]]
         with open(path, "ab", buffering=0) as file:
             end, content = file.tell(), _csv(lines)
