@@ -77,7 +77,7 @@ PANELS = [
     ("smallest flipping step", itemgetter("rel_delta_mean"), r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c\,/\sqrt{d}$"),
     ("gradient", itemgetter("grad_norm_mean"), r"$\|\nabla f\|$", 0.5, r"$c\,\sqrt{d}$"),
     ("step size", itemgetter("eta_mean"), r"$|\eta|$", -1.0, r"$c\,/\,d$"),
-    ("step size at inputs of norm 1", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
+    ("added: step size at norm 1", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
 ]
 CURVES = {"width": "$m$", "C0": "$C_0$"}  # what tells their curves apart
 # Figure 4: how the lines are drawn along which robust accuracy passes a level.
@@ -326,9 +326,9 @@ def curve_styles(curve, values):
 def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, bound):
     """The quantity's mean over seeds, a curve for each of the styles, and over d the paper's rate c d^power.
 
-    The title has the fitted powers of the curves without runs that T ended, as lib/claims.py fits them.
+    The title has the fitted powers of the curves that have every d and no run that T ended, as lib/claims.py fits them.
     """
-    scales, extent, powers = [], [], {}
+    places, scales, extent, powers = sorted(grouped(rows, across)), [], [], {}
     ax.autoscale(False)  # it cannot tell a single run from no range at all
     for value, style in styles.items():
         own = [row for row in rows if value in (None, row[curve]) and np.isfinite(quantity(row))]
@@ -336,11 +336,11 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
             d, mean, band = draw_curve(ax, grouped(own, across), quantity, style)
             extent += [*band[0], *band[1]]
             scales.append(np.log(mean) - power * np.log(d))
-            if across == "d" and len(d) > 2 and not any(map(ended_by_T, own)):
+            # Over fewer d than others have, a power would tell less than it seems to.
+            if across == "d" and len(d) == len(places) > 2 and not any(map(ended_by_T, own)):
                 # Without seeds that have the usual sizes the power of what is drawn.
                 fitted = exponents(own, quantity)[0] or [np.polyfit(np.log(d), np.log(mean), 1)[0]]
                 powers[value] = np.mean(fitted)
-    places = sorted(grouped(rows, across))
     if scales and across == "d" and len(places) > 1:
         rate = np.exp(np.mean(np.concatenate(scales))) * np.array(places) ** power
         ax.plot(places, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)

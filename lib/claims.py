@@ -181,12 +181,12 @@ attacks of Section 5.2 move x by ε at most. T is the largest number of epochs.
   (‖δ‖/‖x‖)/‖∇f‖ are the values of |f|, η‖∇f‖² and η at x/‖x‖. Where some networks were trained on such inputs
   (`--normalize`), a column says which.
 - *0.95 at ε√d* is the ε√d at which robust accuracy passes 0.95. It is interpolated between two neighbouring runs, if
-  they are no more than a factor of 2 apart. The same for other levels, and for V√m. A power of d or m is fitted to
-  these places. Where the true ones lie between the runs on either side, nobody knows; *as the runs on either side
-  allow* says which powers they leave possible. With several seeds, all these are means over those with most runs. A
-  place or power is marked ✓ if it is, as interpolated, what is asked for, ✗ if the runs on either side rule that out,
-  and ? otherwise. A place is a ?, too, if that of a seed left out of the mean is ruled out, or if it lies before what is
-  asked for and T ended the run there.
+  they are no more than a factor of 2 apart. The same for other levels, and for V√m. With several seeds it is a mean; seeds
+  with fewer runs than others are left out. A power of d or m is fitted to these places.
+- *As the runs on either side allow*: the true place may be anywhere between the two runs, and the power with it. A place or
+  power has a ✓ if it is what is asked for as interpolated, a ✗ if nothing between the two runs is, and a ? otherwise. A
+  place has a ?, too, if a seed that was left out contradicts it, or if it lies before what is asked for and T ended the run
+  there.
 
 Theorem 3.1 also assumes d^2.4 ≤ m ≤ C4 exp(d^0.24), with a constant C4 that it does not name. Of the 21 pairs of d and
 m in the paper's Figure 2, 4 meet the first condition: d = 25 at m = 10,000, and d = 25, 49, 100 at m = 100,000. None of

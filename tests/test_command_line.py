@@ -10,11 +10,9 @@ import torch
 import advtrain
 import common
 import ntk_normal
-import plot_figures
-from lib import RunError, command_line, mnist
+from lib import RunError, command_line
 from lib.results import read_rows
 
-ROOT = mnist.DATA_DIR.parent
 TINY = {
     "ntk_normal.py": "--width 20 --size 5 --T 2 --C0 2 4".split(),
     "advtrain.py": "--width 20 --size 5 --T 2 --atk_iters 2".split(),
@@ -57,20 +55,6 @@ def test_a_script_writes_its_rows_once_and_the_same_each_time(name, tmp_path, sc
         data = common.load_digits(0, 1, 5, normalize=name != "ntk_normal.py")
         error = 1 - common.accuracy(net, data.test_x, data.test_y)
         assert error == pytest.approx(float(row.get("test_error") or 1 - float(row["test_acc"])))
-
-
-@pytest.mark.slow
-def test_a_file_from_before_the_box_is_read_and_brought_up_to_date(tmp_path, script):
-    out, columns = tmp_path / "advtrain.csv", [column for column in advtrain.COLUMNS if column != "box"]
-    assert script("advtrain.py", *TINY["advtrain.py"], "--out", out).code == 0
-    (row,) = read_rows(out, advtrain.COLUMNS)
-    out.write_text(",".join(columns) + "\n" + ",".join(row[column] for column in columns) + "\n")
-    assert plot_figures.read_runs(tmp_path, "advtrain")[0]["box"] == 0
-    assert script("advtrain.py", *TINY["advtrain.py"], "--out", out).stdout.startswith("skipped")
-    assert script("advtrain.py", *TINY["advtrain.py"], "--box", "--out", out).code == 0
-    assert out.read_text().startswith(",".join(advtrain.COLUMNS))
-    first, second = read_rows(out, advtrain.COLUMNS)
-    assert first == row | {"box": "0"} and second["box"] == "1"
 
 
 BAD_ARGUMENTS = [

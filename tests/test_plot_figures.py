@@ -337,7 +337,7 @@ def test_a_fourth_panel_has_eta_at_norm_1_where_that_is_another_than_eta():
     rows = [ntk_row(size, 100, 10, 0, rel_delta_mean=0.6, grad_norm_mean=3) for size in (5, 10)]
     ax = figure_2(*rows).axes[3]
     assert ax.lines[0].get_ydata().tolist() == pytest.approx([0.2, 0.2])
-    assert ax.get_title() == "step size at inputs of norm 1" and "nabla" in ax.get_ylabel()
+    assert ax.get_title() == "added: step size at norm 1" and "nabla" in ax.get_ylabel()
     for known in ("bias", "normalize"):
         assert len(figure_2(*(row | {known: 1} for row in rows)).axes) == 3
 
