@@ -39,12 +39,12 @@ class Results:
         rows = [row for path in sorted(files) for row in read_rows(path, self.columns)]
         missing = []
         for config in configs:
-            row = None if force else find_row(rows, config)
-            if row is None:
+            found = [row for row in rows if not force and all(float(row[name]) == config[name] for name in config)]
+            if not found:
                 missing.append(config)
             else:
                 unsaved = " and saves its network" if saving else ""
-                say(f"skipped: it has its row already (--force runs it again{unsaved})\n{self.summary(row)}")
+                say(f"skipped: it has its row already (--force runs it again{unsaved})\n{self.summary(found[-1])}")
         return missing
 
     def append(self, row: dict) -> None:
@@ -70,7 +70,26 @@ def read_rows(path: Path, columns: list[str]) -> list[dict]:
         with contextlib.suppress(OSError), FileLock(f"{path}.lock", timeout=60):
             pass
         text = _read(path)
-    return _rows(path, text, columns)
+    try:
+        header, *lines = list(csv.reader(io.StringIO(text), strict=True)) or [columns]
+    except csv.Error as error:
+        raise RunError(f"cannot read {path}: {error}") from error
+    _check_columns(path, header, columns)
+    torn = "a torn row; complete or remove the line"
+    if text and not text.endswith("\n"):
+        raise RunError(f"{path}, line {len(lines) + 1}: {torn}")
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        if not line:  # some editors leave empty lines
+            continue
+        if len(line) != len(header):
+            raise RunError(f"{path}, line {number}: {torn}")
+        rows.append(dict(zip(header, line)))
+        try:
+            numbers(rows[-1])
+        except ValueError as error:
+            raise RunError(f"{path}, line {number}: {error}; write a number there, or remove the line") from error
+    return rows
 
 
 def _read(path):
@@ -80,29 +99,6 @@ def _read(path):
         return ""
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read {path}: {error}") from error
-
-
-def _rows(path, text, columns):
-    try:
-        header, *lines = list(csv.reader(io.StringIO(text), strict=True)) or [columns]
-    except csv.Error as error:
-        raise RunError(f"cannot read {path}: {error}") from error
-    _check_columns(path, header, columns)
-    rows = []
-    for number, line in enumerate(lines, start=2):
-        if not line:  # some editors leave empty lines
-            continue
-        if len(line) != len(header) or (number == len(lines) + 1 and not text.endswith("\n")):
-            raise RunError(f"{path}, line {number}: a torn row; complete or remove the line")
-        row = dict(zip(header, line))
-        rows.append({column: row[column] for column in columns})
-        try:
-            numbers(rows[-1])
-        except ValueError as error:
-            raise RunError(f"{path}, line {number}: {error}; write a number there, or remove the line") from error
-    if text and not lines and not text.endswith("\n"):
-        raise RunError(f"{path}, line 1: a torn row; complete or remove the line")
-    return rows
 
 
 def _check_columns(path, header, columns):
@@ -139,18 +135,19 @@ def append_row(path: Path, columns: list[str], row: dict) -> None:
     Where something else has torn the last line meanwhile, the row starts a line of its own, with a warning.
     """
     with _locked(path):
-        text, lines = _read(path), [[row[column] for column in columns]]
-        header = next(csv.reader(text.splitlines()[:1]), None)
-        if text and not text.endswith("\n"):
+        text, content = _read(path), io.StringIO()
+        header = next(csv.reader(text.splitlines()[:1]), columns)
+        _check_columns(path, header, columns)
+        writer = csv.DictWriter(content, header, lineterminator="\n")
+        if not text:
+            writer.writeheader()
+        elif not text.endswith("\n"):
             warn(f"the last line of {path} is torn; the new row comes after it")
-            lines.insert(0, [])
-        elif header is None:
-            lines.insert(0, columns)
-        else:
-            _check_columns(path, header, columns)
-            lines = [[row[column] for column in header]]
+            content.write("\n")
+        writer.writerow(row)
+        content = content.getvalue().encode()
         with open(path, "ab", buffering=0) as file:
-            end, content = file.tell(), _csv(lines)
+            end = file.tell()
             try:
                 if file.write(content) < len(content):
                     raise OSError("no space left for the row")
@@ -169,8 +166,6 @@ def _locked(path):
         new = not os.path.exists(path)
         # FileLock alone would wait until its timeout where nothing can be written.
         open(path, "a").close()
-        if not os.path.isfile(path):
-            raise OSError("it is no ordinary file")
         with FileLock(f"{path}.lock", timeout=60):
             try:
                 yield
@@ -179,17 +174,3 @@ def _locked(path):
                     os.remove(path)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error}") from error
-
-
-def _csv(lines):
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue().encode()
-
-
-def find_row(rows: list[dict], config: dict) -> dict | None:
-    """The latest of the rows that has the configuration config, or None."""
-    for row in reversed(rows):
-        if all(float(row[column]) == float(value) for column, value in config.items()):
-            return row
-    return None

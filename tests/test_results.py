@@ -16,7 +16,6 @@ from lib.results import (
     Results,
     append_row,
     configuration_columns,
-    find_row,
     numbers,
     read_rows,
     results_files,
@@ -55,6 +54,11 @@ def test_rows_are_missing_until_they_are_appended(tmp_path, capsys):
     assert results().missing(configs, saving=True) == configs[1:]
     assert "(--force runs it again and saves its network)" in capsys.readouterr().out
     assert results().missing(configs, force=True) == configs
+    with open(tmp_path / "any.csv", "a") as file:
+        file.write("1,0.0,7\n")
+    capsys.readouterr()
+    assert results().missing(configs) == configs[1:]
+    assert capsys.readouterr().out.endswith("x is 7\n")  # the latest of the rows
     assert configuration_columns(["C0", "seed", "x"]) == ["C0", "seed"]
 
 
@@ -63,8 +67,8 @@ def test_a_line_torn_by_something_else_is_kept_apart_and_refused(tmp_path, capsy
     append_row(path, columns, {"seed": 0, "value": 1})
     with open(path, "a") as file:
         file.write("1,")
-    append_row(path, columns, {"seed": 2, "value": 3})
-    assert path.read_text() == "seed,value\n0,1\n1,\n2,3\n"
+    append_row(path, columns[::-1], {"seed": 2, "value": 3})
+    assert path.read_text() == "seed,value\n0,1\n1,\n2,3\n"  # in the order of the file's own header
     assert "torn" in capsys.readouterr().err
     with pytest.raises(RunError, match="line 3"):
         read_rows(path, columns)
@@ -179,13 +183,3 @@ def test_a_row_that_does_not_fit_on_the_disk_leaves_the_others_whole(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_text() == whole
-
-
-def test_find_row_compares_numbers_and_takes_the_latest():
-    stored = [
-        {"C0": "10", "seed": "0", "x": "a"},
-        {"C0": "10.0", "seed": "0", "x": "b"},
-        {"C0": "20", "seed": "0", "x": "c"},
-    ]
-    assert find_row(stored, {"C0": 10.0, "seed": 0})["x"] == "b"
-    assert find_row(stored, {"C0": 10.0, "seed": 1}) is None
