@@ -49,10 +49,9 @@ def load_digits(
     and stays zero: f is 0 there without bias, and it counts as misclassified. With a seed, the training
     examples are shuffled once, the order in which every epoch then takes them.
 
-    Raises RunError where MNIST's files are missing or corrupt and cannot be downloaded, or do not have both digits.
+    Raises RunError where MNIST's files are missing or others, or do not have both digits.
     """
-    with mnist.unpacked(data_dir) as folder:
-        train, test = MNIST(folder, train=True), MNIST(folder, train=False)
+    train, test = mnist.read(data_dir)
     train_x, train_y = two_digits(train, num1, num2, size, normalize)
     test_x, test_y = two_digits(test, num1, num2, size, normalize)
     if seed is not None:

@@ -8,7 +8,7 @@ stopping     Ctrl-C and other signals that ask a run to end
 progress     what a run shows: lines, and a bar or a line each minute
 results      the CSV files
 files        folders, files that are whole or not there, saved networks
-mnist        MNIST's files, unpacked or downloaded
+mnist        MNIST's files
 command_line the options that the scripts share, and errors in one line
 groups       rows by setting, seed and cell
 ticks        the ticks of the figures' axes

@@ -84,7 +84,7 @@ def training_parser(documentation: str, bs: int, lr: float, out: str) -> argpars
         ("--T", whole_number(1), 1000, "the most epochs to train for"),
         ("--seed", whole_number(0), 0, "draws W0, a and the order of the training examples"),
         ("--device", device, "auto", "auto, cpu or cuda"),
-        ("--data-dir", Path, DATA_DIR, "the folder with MNIST/raw; MNIST is downloaded to it if it has none"),
+        ("--data-dir", Path, DATA_DIR, "the folder with MNIST/raw and the four .gz files in it"),
         ("--out", csv_file, out, "the CSV that the row is appended to"),
         ("--checkpoint-seconds", positive, 180, "how often to save the state of a long run, from which it goes on"),
     ]

@@ -76,19 +76,6 @@ def test_a_full_disk_is_one_line(small_disk, tmp_path, script, option, full, cod
     assert (tmp_path / "rows.csv").exists() == (code == 0)
 
 
-def test_the_digits_that_cannot_be_unpacked_are_one_line_and_no_file(small_disk, script):
-    disk = small_disk("size=16m")  # the .gz files fit, the images do not
-    raw = disk / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for path in (ROOT / "data" / "MNIST" / "raw").glob("*.gz"):
-        (raw / path.name).write_bytes(path.read_bytes())
-    before = sorted(raw.iterdir())
-    ended = script("ntk_normal.py", *TINY, "--C0", 2, "--data-dir", disk, "--out", disk / "rows.csv")
-    assert ended.code == 1 and ended.stderr.count("\n") == 1
-    assert "cannot unpack" in ended.stderr
-    assert sorted(path for path in raw.iterdir() if path.suffix != ".lock") == before
-
-
 def test_figures_that_do_not_fit_leave_no_half_ones(small_disk, tmp_path, script):
     assert script("ntk_normal.py", *TINY, "--C0", 2, "--out", tmp_path / "ntk_normal.csv").code == 0
     disk = small_disk("size=8k")
