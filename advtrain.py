@@ -68,8 +68,7 @@ def adversarial_parser(documentation: str, out: str) -> argparse.ArgumentParser:
 
 def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float) -> None:
     """Train adversarially in the lazy ball of radius V, attack the test set, append the row (Section 5.2, Figure 4)."""
-    config = command_line.configuration(args, C0=C0, V=V)
-    config |= {"eps": args.eps, "atk_iters": args.atk_iters, "box": int(args.box), "patience": args.patience}
+    config = command_line.configuration(args, COLUMNS, C0=C0, V=V)
     results = Results(args.out, script, COLUMNS, summary)
     checkpoint = Checkpoint(args.checkpoint_dir, script, config, device=args.device, seconds=args.checkpoint_seconds)
     with checkpoint.alone():
@@ -171,34 +170,34 @@ def adversarial_training(
 
     name = checkpoint.title if checkpoint else None
     # After T epochs of training the attack comes once more, for the measures of the final network.
-    with Progress(name, range(first, T + 1), total=T, unit="epoch") as progress:
-        for epoch in progress:
-            net.W.detach().copy_(W)
-            for part_delta, part_robust in attack(net, x, y, eps, atk_iters, box, start=attacked):
-                part = slice(attacked, attacked + len(part_delta))
-                delta[part], robust[part], attacked = part_delta.detach(), part_robust, part.stop
-                save_if_due()
-            if attacked != len(y):
-                raise ValueError(f"the attack gave delta for {attacked} of {len(y)} examples")
-            now = robust.double().mean().item()
-            stalled_now = stalled + 1 if now - before <= 1e-4 else 0
-            if epoch == T or stalled_now > patience:
-                break
-            inputs = net.weighted_input(x.detach() + delta)  # an attack may have asked for gradients in x
-            lengths = torch.linalg.vector_norm(inputs, dim=1)
-            reach.longest = lengths.max().item()
-            batches = list(zip(inputs.split(bs), y.split(bs), lengths.split(bs)))
-            for batch_x, batch_y, batch_lengths in batches[batch:]:
-                gradient = loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
-                sgd_step(W, gradient, lr)
-                reach.add(gradient.slope, batch_lengths)
-                if reach.may_exceed(V):  # else W is in the ball, and projecting would change nothing
-                    ball.project(W)
-                batch += 1
-                save_if_due()
-            reach.look(W)
-            before, stalled, attacked, batch = now, stalled_now, 0, 0
-            progress.tell("robust {:.3f}, deviation {:.2f} V", before, reach.bound / V)
+    progress = Progress(name, range(first, T + 1), total=T, unit="epoch")
+    for epoch in progress:
+        net.W.detach().copy_(W)
+        for part_delta, part_robust in attack(net, x, y, eps, atk_iters, box, start=attacked):
+            part = slice(attacked, attacked + len(part_delta))
+            delta[part], robust[part], attacked = part_delta.detach(), part_robust, part.stop
+            save_if_due()
+        if attacked != len(y):
+            raise ValueError(f"the attack gave delta for {attacked} of {len(y)} examples")
+        now = robust.double().mean().item()
+        stalled_now = stalled + 1 if now - before <= 1e-4 else 0
+        if epoch == T or stalled_now > patience:
+            break
+        inputs = net.weighted_input(x.detach() + delta)  # an attack may have asked for gradients in x
+        lengths = torch.linalg.vector_norm(inputs, dim=1)
+        reach.longest = lengths.max().item()
+        batches = list(zip(inputs.split(bs), y.split(bs), lengths.split(bs)))
+        for batch_x, batch_y, batch_lengths in batches[batch:]:
+            gradient = loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
+            sgd_step(W, gradient, lr)
+            reach.add(gradient.slope, batch_lengths)
+            if reach.may_exceed(V):  # else W is in the ball, and projecting would change nothing
+                ball.project(W)
+            batch += 1
+            save_if_due()
+        reach.look(W)
+        before, stalled, attacked, batch = now, stalled_now, 0, 0
+        progress.tell("robust {:.3f}, deviation {:.2f} V", before, reach.bound / V)
     seconds, steps = clock.seconds(), epoch * len(y.split(bs))
     return AdversarialRun(epoch, steps, seconds, mean_loss(net, x + delta, y), now)
 

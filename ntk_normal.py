@@ -33,15 +33,14 @@ COLUMNS = (
 def main():
     args = parse_arguments()
     configs = [
-        command_line.configuration(args, C0=C0, V=C0 / math.sqrt(args.width)) | {"normalize": int(args.normalize)}
-        for C0 in sorted(set(args.C0))
+        command_line.configuration(args, COLUMNS, C0=C0, V=C0 / math.sqrt(args.width)) for C0 in sorted(set(args.C0))
     ]
     # One run passes through all the balls, and through those of other values of --C0.
     shared = {column: value for column, value in configs[0].items() if column not in ("C0", "V")}
     checkpoint = Checkpoint(
         args.checkpoint_dir,
         SCRIPT,
-        shared | {"C0": "-".join(f"{config['C0']:g}" for config in configs)},
+        shared | {"C0": "-".join(f"{C0:g}" for C0 in sorted({configs[0]["C0"], configs[-1]["C0"]}))},
         device=args.device,
         seconds=args.checkpoint_seconds,
         shared=shared,
@@ -152,35 +151,35 @@ def train_until_exit(
     reach.look(W)  # it need not be W0
     waiting, inside = list(radii), torch.empty_like(W)
     name = checkpoint.title if checkpoint else None
-    with Progress(name, range(first, last), total=last, unit="step") as progress:
-        for step in progress:
-            epoch, place = divmod(step, len(batches))
-            V = waiting[0]
-            if checkpoint and checkpoint.is_due():
-                checkpoint.save(W, radii=waiting, step=step, seconds=clock.seconds())
-            if place == 0:
-                reach.sum_up()  # to end a run that diverged
-            batch_x, batch_y, batch_lengths = batches[place]
-            gradient = gradient_at(W, net.a, net.output_bias, batch_x, batch_y)
-            reach.add(gradient.slope, batch_lengths)
-            may_leave = reach.may_exceed(V)
-            if may_leave:
-                inside.copy_(W)
-            descend(W, gradient, lr)
-            if may_leave and reach.look(W) > V:
-                if step == 0:
-                    raise RunError(
-                        f"the first step leaves the ball of radius {V:g}: nothing is trained (try a smaller --lr)"
-                    )
-                net.W[:, pixels] = inside
-                with clock.paused() as seconds:
-                    while waiting and reach.bound > waiting[0]:
-                        yield Exit(epoch, step, True, seconds)
-                        waiting.pop(0)
-                if not waiting:
-                    return
-            balls = len(waiting), len(radii)
-            progress.tell("deviation <= {:.2f} V, {} of {} balls left", reach.bound / waiting[0], *balls)
+    progress = Progress(name, range(first, last), total=last, unit="step")
+    for step in progress:
+        epoch, place = divmod(step, len(batches))
+        V = waiting[0]
+        if checkpoint and checkpoint.is_due():
+            checkpoint.save(W, radii=waiting, step=step, seconds=clock.seconds())
+        if place == 0:
+            reach.sum_up()  # to end a run that diverged
+        batch_x, batch_y, batch_lengths = batches[place]
+        gradient = gradient_at(W, net.a, net.output_bias, batch_x, batch_y)
+        reach.add(gradient.slope, batch_lengths)
+        may_leave = reach.may_exceed(V)
+        if may_leave:
+            inside.copy_(W)
+        descend(W, gradient, lr)
+        if may_leave and reach.look(W) > V:
+            if step == 0:
+                raise RunError(
+                    f"the first step leaves the ball of radius {V:g}: nothing is trained (try a smaller --lr)"
+                )
+            net.W[:, pixels] = inside
+            with clock.paused() as seconds:
+                while waiting and reach.bound > waiting[0]:
+                    yield Exit(epoch, step, True, seconds)
+                    waiting.pop(0)
+            if not waiting:
+                return
+        balls = len(waiting), len(radii)
+        progress.tell("deviation <= {:.2f} V, {} of {} balls left", reach.bound / waiting[0], *balls)
     seconds = clock.seconds()
     net.W[:, pixels] = W
     for _ in waiting:

@@ -18,6 +18,7 @@ import argparse
 import functools
 import itertools
 import math
+import shlex
 from operator import itemgetter
 from pathlib import Path
 
@@ -266,7 +267,7 @@ def warn_of_unknown_caps(folder, rows, caps):
     grid = {(options["size"], options["eps"]) for _, options in figure4_left.runs()}  # what the table can have
     unknown = [row for row in rows if cap_key(row) not in caps and (row["size"], row["eps"]) in grid]
     for num1, num2 in sorted({(int(row["num1"]), int(row["num2"])) for row in unknown}):
-        command = f"python sweeps/figure4_cap.py --num1 {num1} --num2 {num2} {append} {path}"
+        command = f"python sweeps/figure4_cap.py --num1 {num1} --num2 {num2} {append} {shlex.quote(str(path))}"
         warn(f"{path} does not say how robust any classifier can be for {num1} and {num2}; some minutes: {command}")
 
 
@@ -516,7 +517,7 @@ def draw_gallery(folder: Path) -> Figure:
         axes = [[drawn.add_subplot(grid[line, 4 * digit + place]) for place in range(3)] for digit in range(2)]
         draw_steps(axes, net, config)
         label = f"$d$ = {config['d']}\n$m$ = {config['width']:,}, $C_0$ = {config['C0']:g}\nseed {config['seed']}"
-        axes[0][0].set_ylabel(label + ", bias" * config["bias"] + ", norm 1" * config.get("normalize", 0), fontsize=7)
+        axes[0][0].set_ylabel(label + ", bias" * config["bias"] + ", norm 1" * config["normalize"], fontsize=7)
         if line == 0:
             for ax, title in zip(itertools.chain(*axes), itertools.cycle(("$x$", r"$\delta$", r"$x + \delta$"))):
                 ax.set_title(title)
@@ -530,7 +531,7 @@ def draw_gallery(folder: Path) -> Figure:
 
 def draw_steps(axes, net, config):
     """The first test example of each digit: nobody chose them. axes has two lines of three."""
-    digits = load_digits(config["num1"], config["num2"], config["size"], normalize=bool(config.get("normalize")))
+    digits = load_digits(config["num1"], config["num2"], config["size"], normalize=bool(config["normalize"]))
     x = torch.cat([digits.test_x[digits.test_y == y][:1] for y in (-1, 1)])
     step = smallest_step(net, x)
     # At the smallest step itself f is 0, up to rounding.

@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from lib import RunError, stopping
 from lib.files import check_folder
 from lib.mnist import DATA_DIR
+from lib.results import configuration_columns
 
 
 def whole_number(at_least: int, at_most: int = 2**31 - 1):
@@ -119,22 +121,12 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return args
 
 
-def configuration(args: argparse.Namespace, C0: float, V: float) -> dict:
-    """The configuration columns that every results file has."""
+def configuration(args: argparse.Namespace, columns: list[str], C0: float, V: float) -> dict:
+    """The configuration of a run, by those of the columns that say which run a row is."""
+    options = vars(args) | {"d": args.size**2, "C0": C0, "V": V}
     return {
-        "num1": args.num1,
-        "num2": args.num2,
-        "size": args.size,
-        "d": args.size**2,
-        "width": args.width,
-        "C0": C0,
-        "V": V,
-        "bias": int(args.bias),
-        "bs": args.bs,
-        "lr": args.lr,
-        "T": args.T,
-        "seed": args.seed,
-    }
+        name: options[name] + 0 for name in configuration_columns(columns)
+    }  # 0 or 1 for an option that is on or off
 
 
 def run(main, script: str) -> None:
@@ -153,7 +145,7 @@ def run(main, script: str) -> None:
     except RunError as error:
         sys.exit(f"{name}: error: {error}")
     except (MemoryError, RuntimeError) as error:
-        if "memory" not in str(error):
+        if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
             raise
         sys.exit(f"{name}: error: out of memory ({' '.join(str(error).split())})")
     except (stopping.Stopped, KeyboardInterrupt) as stop:

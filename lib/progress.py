@@ -48,16 +48,11 @@ class Progress:
         if self.bar.disable and name:
             note(f"{name}: starts at {unit} {steps.start:,}, of at most {total:,}")
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.bar.close()
-
     def __iter__(self):
-        for step in self.bar:
-            self.step = step
-            yield step
+        with self.bar:  # closed when the loop ends, however it does
+            for step in self.bar:
+                self.step = step
+                yield step
 
     def tell(self, words: str, *values) -> None:
         """Show the words, now and then, with the values put into their {}."""

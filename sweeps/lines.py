@@ -1,6 +1,7 @@
 """What the scripts beside this one share: how a grid of runs becomes command lines."""
 
 import argparse
+import shlex
 import signal
 
 
@@ -33,4 +34,4 @@ def line(script, options):
     for name, value in options.items():
         words.append(f"--{name}")
         words += [] if value is True else map(str, value if isinstance(value, list) else [value])
-    return " ".join(words)
+    return shlex.join(words)

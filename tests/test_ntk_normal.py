@@ -164,6 +164,12 @@ def test_a_row_does_not_depend_on_the_smaller_balls_beside_it(tmp_path, script):
     assert all(many[2][column] == one[column] for column in one if not column.startswith("seconds"))
 
 
+def test_many_balls_have_a_checkpoint_with_a_name_that_file_systems_take(tmp_path, script):
+    C0 = range(20, 120)
+    ended = script("ntk_normal.py", *TINY, "--C0", *C0, "--out", tmp_path / "rows.csv", "--checkpoint-seconds", 1e-6)
+    assert ended.code == 0 and "warning" not in ended.stderr
+
+
 def test_a_row_that_the_epochs_ended_says_so(tmp_path, script):
     out = tmp_path / "rows.csv"
     ended = script("ntk_normal.py", "--width", 20, "--size", 5, "--T", 1, "--C0", 1, 900, "--out", out)

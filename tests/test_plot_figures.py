@@ -1,5 +1,6 @@
 """plot_figures.py on small made-up results."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -108,6 +109,12 @@ def test_the_missing_runs_are_the_sweeps_lines_until_they_have_their_rows(tmp_pa
     else:
         write_ntk(tmp_path, ntk_row(5, 1000, 10, 0), ntk_row(5, 1000, 10, 0))
     assert missing()[: len(grid) - 1] == grid[1:]
+
+
+def test_the_missing_runs_commands_are_quoted_for_the_shell(tmp_path, draw):
+    folder = tmp_path / "my runs"
+    line = draw("--results", folder, "--missing", 3).out.splitlines()[0]
+    assert shlex.split(line)[-2:] == ["--out", str(folder / "ntk_normal.csv")]
 
 
 @pytest.mark.slow

@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_without_a_terminal_a_line_tells_that_a_run_starts_and_then_one_each_minute(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    with progress.Progress("d 25, seed 3", range(10, 14), total=20, unit="step") as steps:
-        for step in steps:
-            steps.tell("deviation {:.2f} V", step / 20)
-            now[0] += 40
+    steps = progress.Progress("d 25, seed 3", range(10, 14), total=20, unit="step")
+    for step in steps:
+        steps.tell("deviation {:.2f} V", step / 20)
+        now[0] += 40
     assert capsys.readouterr().err.splitlines() == [
         "d 25, seed 3: starts at step 10, of at most 20",
         "d 25, seed 3: step 12, deviation 0.60 V",
