@@ -50,14 +50,6 @@ def test_the_cap_is_the_share_of_the_most_images_without_a_near_pair(monkeypatch
     assert [line[5] for line in lines] == pytest.approx([1, 4 / 6, 4 / 6, 3 / 6])
 
 
-def test_other_digits_are_taken(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["figure4_cap.py", "--num1", "3", "--num2", "8"])
-    monkeypatch.setattr(figure4_cap, "caps", lambda num1, num2, sizes, epsilons: [(num1, num2, sizes[0], epsilons[0])])
-    monkeypatch.setattr(figure4_cap.lines, "allow_head", lambda: None)
-    figure4_cap.main()
-    assert capsys.readouterr().out == "num1,num2,size,d,eps,cap\n3,8,5,0.05\n"
-
-
 def table():
     with open(RESULTS / "figure4_cap.csv", newline="") as file:
         return list(csv.reader(file))
