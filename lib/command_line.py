@@ -124,9 +124,8 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 def configuration(args: argparse.Namespace, columns: list[str], C0: float, V: float) -> dict:
     """The configuration of a run, by those of the columns that say which run a row is."""
     options = vars(args) | {"d": args.size**2, "C0": C0, "V": V}
-    return {
-        name: options[name] + 0 for name in configuration_columns(columns)
-    }  # 0 or 1 for an option that is on or off
+    # An option that is on or off becomes 1 or 0.
+    return {name: options[name] + 0 for name in configuration_columns(columns)}
 
 
 def run(main, script: str) -> None:
