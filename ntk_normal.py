@@ -40,7 +40,7 @@ def main():
     checkpoint = Checkpoint(
         args.checkpoint_dir,
         SCRIPT,
-        shared | {"C0": "-".join(f"{C0:g}" for C0 in sorted({configs[0]["C0"], configs[-1]["C0"]}))},
+        shared | {"C0": "-".join(f"{config['C0']:g}" for config in configs)},
         device=args.device,
         seconds=args.checkpoint_seconds,
         shared=shared,

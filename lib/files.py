@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import zlib
 from pathlib import Path
 
 import torch
@@ -22,7 +23,10 @@ def check_folder(folder: Path) -> None:
 
 def run_name(script: str, config: dict) -> str:
     """The name of a file that belongs to one run of a script, from the run's configuration."""
-    return "-".join([script, *(f"{column}={value}" for column, value in config.items())]) + ".pt"
+    name = "-".join([script, *(f"{column}={value}" for column, value in config.items())])
+    if len(name) > 200:  # file systems take 255, and what is being written has a longer name
+        name = f"{name[:180]}-{zlib.crc32(name.encode()):08x}"
+    return f"{name}.pt"
 
 
 def write_whole(path: Path, write) -> None:

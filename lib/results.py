@@ -39,12 +39,12 @@ class Results:
         rows = [row for path in sorted(files) for row in read_rows(path, self.columns)]
         missing = []
         for config in configs:
-            found = [row for row in rows if not force and all(float(row[name]) == config[name] for name in config)]
-            if not found:
+            same = [row for row in rows if all(float(row[name]) == config[name] for name in config)]
+            if force or not same:
                 missing.append(config)
             else:
                 unsaved = " and saves its network" if saving else ""
-                say(f"skipped: it has its row already (--force runs it again{unsaved})\n{self.summary(found[-1])}")
+                say(f"skipped: it has its row already (--force runs it again{unsaved})\n{self.summary(same[-1])}")
         return missing
 
     def append(self, row: dict) -> None:

@@ -24,6 +24,8 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
 
 def test_a_run_has_its_name_from_the_script_and_the_configuration():
     assert files.run_name("advtrain", {"width": 1000, "V": 0.1, "seed": 0}) == "advtrain-width=1000-V=0.1-seed=0.pt"
+    first, second = (files.run_name("ntk_normal", {"C0": "10-" * 100 + last}) for last in ("20", "30"))
+    assert first != second and max(len(first), len(second)) < 220  # with what is added while it is written 255 at most
 
 
 def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path):
