@@ -298,13 +298,18 @@ def tell_section(section, again=False):
 
 
 def told_settings(section):
-    """The settings in words, with the width that stands in for the paper's."""
-    width = CLAIMS[section.number - 1].width
-    judged = [record for records in section.findings for record in records if checks_of([record])]
-    rows = rows_of(judged) if width else []
-    others = [f"{other:,.10g}" for other in grouped(rows, "width") if other != width]
-    stands_in = [f"m = {', '.join(others)} in place of {width:,.10g}"] if others else []
-    return ", ".join([*told(section.settings)[1], *stands_in])
+    """The settings in words, with the width that stands in for the paper's, and with its protocol if not all have it."""
+    words, width = told(section.settings)[1], CLAIMS[section.number - 1].width
+    protocols = {}
+    for name, records in zip(PROTOCOLS.values(), section.findings):
+        judged = [record for record in records if checks_of([record])]
+        if width and judged:
+            protocols.setdefault(tuple(grouped(rows_of(judged), "width")), []).append(name.lower())
+    for widths, names in protocols.items():
+        if others := [f"{other:,.10g}" for other in widths if other != width]:
+            whose = f" ({', '.join(names)})" if len(protocols) > 1 else ""
+            words.append(f"m = {', '.join(others)} in place of {width:,.10g}{whose}")
+    return ", ".join(words)
 
 
 def in_short(records):

@@ -64,7 +64,11 @@ def test_a_width_that_stands_in_for_the_papers_is_a_setting():
         and summary(text)[1][-1] == "batch size 32"
     )
     assert "\nSettings: batch size 32, m = 10,000 in place of 100,000.\n" in below(text, f"5. {claims.CLAIMS[4].title}")
-    assert summary(tell([ntk_row(5, width, C0, 0) for C0 in (10, 20) for width in (64, 100000)]))[5][-1] == ""
+    papers = [ntk_row(5, width, C0, 0) for C0 in (10, 20) for width in (64, 100000)]
+    assert summary(tell(papers))[5][-1] == ""
+    # Where only one protocol has another width, its name is told.
+    authors = [ntk_row(5, 1000, C0, 0, bias=1) for C0 in (10, 20)]
+    assert summary(tell(papers + authors))[5][-1] == "m = 1,000 in place of 100,000 (authors' bias and box)"
 
 
 def test_inputs_are_told_where_some_have_norm_1():
