@@ -48,7 +48,7 @@ CLAIMS = [
         "“the minimum size of the perturbation vector (normalized by the input norm)” behaves as O(1/√d) (Section "
         "5.1, Figure 2 left); “a single gradient step on f suffices” for any x (Section 3, Theorem 3.1)",
         "the mean of ‖δ‖/‖x‖ falls like 1/√d: its fitted exponent is within 0.1 of −1/2. Only C0 = 10, as in Figure "
-        "2, is judged. The last column adds two standard deviations over the test examples to the largest mean.",
+        "2, is judged. The last column is the largest sum of a mean and two standard deviations over the test examples.",
         evidence.power_of_d(-0.5, {"‖δ‖/‖x‖": lambda row: row["rel_delta_mean"]}, evidence.scaled_steps),
     ),
     Claim(
@@ -155,8 +155,8 @@ as one for each width. The table says how many of them hold:
 with a trained bias (`--bias`) and, in Section 5.2, with attacks clipped to pixels from 0 to 1 (`--box`), as in the
 authors' scripts. What else these scripts do differently is in docs/protocol.md, and not in these runs.
 
-A claim may have runs with several settings. Its line is of those with most runs. The last column names the settings
-that are not the scripts' defaults, and a width m that stands in for the paper's.
+A claim may have runs with several settings, such as another T. The table has those settings of which there are most
+runs. The last column names what differs from the scripts' defaults, and a width m that stands in for the paper's.
 """
 
 READING = """## How to read the sections
@@ -173,24 +173,24 @@ attacks of Section 5.2 move x by ε at most. T is the largest number of epochs.
 - *0.35 ± 0.11* is a mean over seeds with half the width of its 95% t interval. It tells how the seeds scatter, not how
   well a power law fits. A number without ± is of one seed, or of all runs together.
 - *The exponent of ‖∇f‖* is the a for which d^a fits ‖∇f‖ best: the slope of log ‖∇f‖ over log d.
-- *Runs that T ended* had T epochs before they left their ball (Section 5.1) or had used up their patience (Section
-  5.2). More epochs might still raise their robust accuracy, so one that is too low is a ?.
-- *Runs stopped at 0* are of Section 5.2. Robust accuracy 0 gains nothing, so patience ends such a run after 21 epochs.
-  Those that we trained for all 100 epochs stayed there (docs/protocol.md).
+- *Runs that T ended* were still in their ball after T epochs (Section 5.1), or still gaining (Section 5.2). More epochs
+  might raise their robust accuracy, so one that is too low is a ?.
+- *Runs stopped at 0* are those of Section 5.2 that patience ended at a robust training accuracy below 0.001. As 0 gains
+  nothing, that is mostly after 21 epochs. Those that we trained for all 100 epochs stayed there (docs/protocol.md).
 - *Inputs of norm 1* are what Theorem 3.1 assumes. Without bias f(cx) = c f(x) for c > 0. So |f|/‖x‖, η‖∇f‖²/‖x‖ and
   (‖δ‖/‖x‖)/‖∇f‖ are the values of |f|, η‖∇f‖² and η at x/‖x‖. Where some networks were trained on such inputs
   (`--normalize`), a column says which.
 - *0.95 at ε√d* is the ε√d at which robust accuracy passes 0.95. It is interpolated between two neighbouring runs, if
   they are no more than a factor of 2 apart. The same for other levels, and for V√m. With several seeds it is a mean; seeds
   with fewer runs than others are left out. A power of d or m is fitted to these places.
-- *As the runs on either side allow*: the true place may be anywhere between the two runs, and the power with it. A place or
-  power has a ✓ if it is what is asked for as interpolated, a ✗ if nothing between the two runs is, and a ? otherwise. A
-  place has a ?, too, if a seed that was left out contradicts it, or if it lies before what is asked for and T ended the run
-  there.
+- *As the runs on either side allow*: the true place may be anywhere between the two runs, and the power with it. A place
+  or power has a ✓ if the interpolated one is what is asked for, a ✗ if none between the two runs would be, and a ?
+  otherwise. A place also has a ? if a seed that was left out contradicts it. And it has a ? if it comes too early, but T
+  ended the run there: more epochs might move it on.
 
-Theorem 3.1 also assumes d^2.4 ≤ m ≤ C4 exp(d^0.24), with a constant C4 that it does not name. Of the 21 pairs of d and
-m in the paper's Figure 2, 4 meet the first condition: d = 25 at m = 10,000, and d = 25, 49, 100 at m = 100,000. None of
-these meets the second unless C4 is 1,147 or more.
+Theorem 3.1 also assumes max(d^2.4, C3 log(1/γ)) ≤ m ≤ C4 exp(d^0.24), with constants that it does not name. Of the 21
+pairs of d and m in the paper's Figure 2, 4 have d^2.4 ≤ m: d = 25 at m = 10,000, and d = 25, 49, 100 at m = 100,000. None
+of these meets the last condition unless C4 is 1,147 or more.
 
 `plot_figures.py` writes this file from the rows alone.
 """
