@@ -2,7 +2,7 @@
 
 Prints the commands of Figure 4 left, a line each: 2,400 runs over size and eps, the first seed first and coarse
 steps of eps before fine ones, so that the map fills in evenly. --laptop takes fewer sizes and eps, three seeds, 100
-epochs and 20 PGD steps: 180 runs. They took 6.5 core-hours; with --authors they take about 14.
+epochs and 20 PGD steps: 180 runs. They took 6.5 core-hours, with --authors 11.
 """
 
 LAPTOP = {"T": 100, "atk_iters": 20}
