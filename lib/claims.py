@@ -302,13 +302,14 @@ def told_settings(section):
     words, width = told(section.settings)[1], CLAIMS[section.number - 1].width
     protocols = {}
     for name, records in zip(PROTOCOLS.values(), section.findings):
-        judged = [record for record in records if checks_of([record])]
+        judged = rows_of(record for record in records if checks_of([record]))
         if width and judged:
-            protocols.setdefault(tuple(grouped(rows_of(judged), "width")), []).append(name.lower())
-    for widths, names in protocols.items():
-        if others := [f"{other:,.10g}" for other in widths if other != width]:
+            others = span([row for row in judged if row["width"] != width], "width")
+            protocols.setdefault(others, []).append(name.lower())
+    for others, names in protocols.items():
+        if others:
             whose = f" ({', '.join(names)})" if len(protocols) > 1 else ""
-            words.append(f"m = {', '.join(others)} in place of {width:,.10g}{whose}")
+            words.append(f"m = {others} in place of {width:,.10g}{whose}")
     return ", ".join(words)
 
 
