@@ -24,10 +24,9 @@ from common import (
 from lib import command_line
 from lib.checkpoint import Checkpoint, Clock
 from lib.files import save_network
-from lib.groups import ended_by_T, inside_the_border, never_robust
 from lib.progress import Progress
 from lib.reach import Reach
-from lib.results import Results, numbers
+from lib.results import Results, ended_by_T, inside_the_border, never_robust, numbers
 
 COLUMNS = (
     "num1,num2,size,d,width,C0,V,eps,atk_iters,bias,box,bs,lr,T,patience,seed,epochs,steps,train_loss,"

@@ -17,10 +17,9 @@ from common import LazyBall, TwoLayerNet, load_digits, loss_gradient, mean_loss,
 from lib import RunError, command_line, sgd_kernels
 from lib.checkpoint import Checkpoint, Clock
 from lib.files import save_network
-from lib.groups import ended_by_T
 from lib.progress import Progress
 from lib.reach import Reach
-from lib.results import Results, numbers
+from lib.results import Results, ended_by_T, numbers
 
 SCRIPT = "ntk_normal"
 COLUMNS = (

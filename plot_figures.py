@@ -43,21 +43,20 @@ from lib.groups import (
     SETTINGS,
     by_settings,
     crossing,
-    ended_by_T,
+    describe,
     eta_at_norm_1,
     exponents,
-    fix,
     grouped,
+    keep_one_value,
     latest_of_each_run,
     left_of_figure4,
     mean_crossing,
     of_the_same_runs,
     right_of_figure4,
-    told,
     width_of_figure3,
 )
 from lib.progress import note, say, warn
-from lib.results import cap_key, configuration_columns, numbers, read_caps, read_rows, results_files
+from lib.results import cap_key, configuration_columns, ended_by_T, numbers, read_caps, read_rows, results_files
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
@@ -184,17 +183,17 @@ def draw_figures(rows: dict[str, list[dict]], caps: dict) -> dict[str, Figure]:
     """The figures by the name of their file, from the rows of each part; none where there are no rows."""
     drawn = {}
     for settings, (runs,) in by_settings(SETTINGS, rows.get("2", [])).items():
-        runs = fix(runs, "C0", 10, "width", "size")
-        drawn["-".join(["figure2", *told(settings)[0]])] = draw_curves(runs, settings, "width")
+        runs = keep_one_value(runs, "C0", 10, "width", "size")
+        drawn["-".join(["figure2", *describe(settings)[0]])] = draw_curves(runs, settings, "width")
     for settings, (runs,) in by_settings(SETTINGS, rows.get("3", [])).items():
         papers = width_of_figure3(runs)
         for width, same in grouped(runs, "width").items():
             other = [] if width == papers else [f"m{width:.10g}"]
             if len(grouped(same, "C0")) > 1:  # else it would show a curve of Figure 2
-                drawn["-".join(["figure3", *told(settings)[0], *other])] = draw_curves(same, settings, "C0")
+                drawn["-".join(["figure3", *describe(settings)[0], *other])] = draw_curves(same, settings, "C0")
     both = rows.get("4 left", []), rows.get("4 right", [])
     for settings, (left, right) in by_settings(ADVERSARIAL_SETTINGS, *both).items():
-        drawn["-".join(["figure4", *told(settings)[0]])] = draw_maps(settings, left, right, caps)
+        drawn["-".join(["figure4", *describe(settings)[0]])] = draw_maps(settings, left, right, caps)
     return drawn
 
 
@@ -301,7 +300,7 @@ def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
         drawn.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     at = [f"$d$ = {rows[0]['d']:g}"] if across != "d" else []
     at.append(f"$m$ = {rows[0]['width']:,g}" if curve == "C0" else f"$C_0$ = {rows[0]['C0']:g}")
-    at += [*told(settings)[1], seeds(grouped(rows, curve, "d"), "mean and standard deviation")]
+    at += [*describe(settings)[1], seeds(grouped(rows, curve, "d"), "mean and standard deviation")]
     without = sum(row["no_flip"] for row in rows)
     at += [f"{without:,g} rays that never flip left out"] if without else []
     drawn.suptitle(", ".join(at))
@@ -312,14 +311,14 @@ def curve_styles(curve, values):
     """How the curve of each value is drawn: widths in the paper's colours, C0 from light to dark."""
     colours, markers = itertools.cycle(COLOURS), itertools.cycle(MARKERS)
     styles, last = {}, max(len(values) - 1, 1)
-    for place, value in enumerate(values):
-        style = {"marker": next(markers), "zorder": 2.5 - place / 100}
+    for index, value in enumerate(values):
+        style = {"marker": next(markers), "zorder": 2.5 - index / 100}
         if curve == "width":
             # Equal curves stay visible, the thicker ones beneath.
             style |= {"color": WIDTH_COLOURS.get(value) or next(colours)}
-            style |= {"markersize": 3 + 3.5 * place / last, "linewidth": 0.9 + 1.2 * place / last}
+            style |= {"markersize": 3 + 3.5 * index / last, "linewidth": 0.9 + 1.2 * index / last}
         else:
-            style |= {"color": plt.get_cmap("plasma")(0.82 * (1 - place / last))}
+            style |= {"color": plt.get_cmap("plasma")(0.82 * (1 - index / last))}
         styles[value] = style
     return styles
 
@@ -329,7 +328,7 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
 
     The title has the fitted powers of the curves that have every d and no run that T ended, as lib/claims.py fits them.
     """
-    places, scales, extent, powers = sorted(grouped(rows, across)), [], [], {}
+    positions, scales, extent, powers = sorted(grouped(rows, across)), [], [], {}
     ax.autoscale(False)  # it cannot tell a single run from no range at all
     for value, style in styles.items():
         own = [row for row in rows if value in (None, row[curve]) and np.isfinite(quantity(row))]
@@ -338,13 +337,13 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
             extent += [*band[0], *band[1]]
             scales.append(np.log(mean) - power * np.log(d))
             # Over fewer d than others have, a power would tell less than it seems to.
-            if across == "d" and len(d) == len(places) > 2 and not any(map(ended_by_T, own)):
+            if across == "d" and len(d) == len(positions) > 2 and not any(map(ended_by_T, own)):
                 # Without seeds that have the usual sizes the power of what is drawn.
                 fitted = exponents(own, quantity)[0] or [np.polyfit(np.log(d), np.log(mean), 1)[0]]
                 powers[value] = np.mean(fitted)
-    if scales and across == "d" and len(places) > 1:
-        rate = np.exp(np.mean(np.concatenate(scales))) * np.array(places) ** power
-        ax.plot(places, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)
+    if scales and across == "d" and len(positions) > 1:
+        rate = np.exp(np.mean(np.concatenate(scales))) * np.array(positions) ** power
+        ax.plot(positions, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)
         ax.legend(ax.lines[-1:], [f"paper: {bound}"], frameon=False)
         extent += [*rate]
     if powers:
@@ -355,8 +354,8 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
             title += f"\nat {CURVES[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
     ax.set_title(title)
     ax.set_ylabel(symbol)
-    ax.set_xlim(places[0] / 1.2, places[-1] * 1.2)
-    tick_each(ax, places)
+    ax.set_xlim(positions[0] / 1.2, positions[-1] * 1.2)
+    tick_each(ax, positions)
     if extent:
         # A single value would have no room and no tick: the axis spans a factor of 2.2 at least.
         middle, factor = np.sqrt(min(extent) * max(extent)), np.sqrt(max(max(extent) / min(extent), 2)) * 1.1
@@ -393,19 +392,21 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
     grid = {(): False, laptop: True}.get(settings)  # of other settings there are no grids
     present = {(0, 0)} | {(row["bias"], row["box"]) for row in left + right}
     protocols = [key for key in PROTOCOLS if key in present]
-    sides = [(draw, rows) for draw, rows in ((draw_left, left), (draw_right, right)) if rows]
+    sides = [(draw_side, rows) for draw_side, rows in ((draw_left, left), (draw_right, right)) if rows]
     shape = len(protocols), len(sides)
     size = 1.1 + 2.7 * len(sides), 1 + 2.4 * len(protocols)
     drawn, axes = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
     marks = {}
     for protocol, line in zip(protocols, axes):
-        for ax, (draw, rows) in zip(line, sides):
-            draw(ax, [row for row in rows if (row["bias"], row["box"]) == protocol], PROTOCOLS[protocol], grid, caps)
+        for ax, (draw_side, rows) in zip(line, sides):
+            draw_side(
+                ax, [row for row in rows if (row["bias"], row["box"]) == protocol], PROTOCOLS[protocol], grid, caps
+            )
             marks |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
     drawn.colorbar(scale, ax=axes, label="robust test accuracy", aspect=15 * len(protocols))
     drawn.legend(marks.values(), marks, loc="outside lower center", ncols=len(sides), facecolor="0.92")
-    drawn.suptitle(", ".join(told(settings)[1]) or None)
+    drawn.suptitle(", ".join(describe(settings)[1]) or None)
     return drawn
 
 
@@ -464,7 +465,7 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     ax.pcolormesh(sides, heights, accuracy, vmin=0, vmax=1, cmap="cividis")
     outline, columns = [withStroke(linewidth=2.4, foreground="black")], grouped(rows, horizontal)
     for level, (dashes, marker) in LEVELS.items():
-        passed = [mean_crossing(columns.get(place, []), vertical, falls, level) for place in across]
+        passed = [mean_crossing(columns.get(value, []), vertical, falls, level) for value in across]
         style = {"color": "white", "linestyle": dashes, "marker": marker, "path_effects": outline, "zorder": 4}
         style["markersize"] = 4 if len(across) < 12 else 2.5
         hidden = "" if np.isfinite(passed).any() else "_"  # from the legend
@@ -492,7 +493,7 @@ def hatch_caps(ax, rows, caps):
 
 
 def draw_bound(ax, scale, symbol):
-    """The paper's threshold, scale over the root of what the map has across, told by its symbol."""
+    """The paper's threshold, scale over the root of what the map has across, named by its symbol."""
     x = np.geomspace(*ax.get_xlim(), 500)
     style = {"color": "tab:red", "linewidth": 1.5, "path_effects": [withStroke(linewidth=2.6, foreground="white")]}
     label = rf"the paper's ${scale}\,/\sqrt{{{symbol}}}$"
@@ -514,7 +515,7 @@ def draw_gallery(folder: Path) -> Figure:
     drawn = plt.figure(figsize=(6.5, 0.6 + 1.32 * len(saved)), layout="constrained")
     grid = drawn.add_gridspec(len(saved), 7, width_ratios=[1, 1, 1, 0.15, 1, 1, 1])
     for line, (net, config) in enumerate(saved):
-        axes = [[drawn.add_subplot(grid[line, 4 * digit + place]) for place in range(3)] for digit in range(2)]
+        axes = [[drawn.add_subplot(grid[line, 4 * digit + column]) for column in range(3)] for digit in range(2)]
         draw_steps(axes, net, config)
         label = f"$d$ = {config['d']}\n$m$ = {config['width']:,}, $C_0$ = {config['C0']:g}\nseed {config['seed']}"
         axes[0][0].set_ylabel(label + ", bias" * config["bias"] + ", norm 1" * config["normalize"], fontsize=7)

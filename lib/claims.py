@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lib import evidence
 from lib.evidence import SYMBOLS, Record, distinct, span
-from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, eta_at_norm_1, grouped, told
+from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, describe, eta_at_norm_1, grouped
 from lib.results import cap_key
 
 PROTOCOLS = {(0, 0): "Paper's formulas", (1, 1): "Authors' bias and box"}
@@ -299,7 +299,7 @@ def tell_section(section, again=False):
 
 def told_settings(section):
     """The settings in words, with the width that stands in for the paper's, and with its protocol if not all have it."""
-    words, width = told(section.settings)[1], CLAIMS[section.number - 1].width
+    words, width = describe(section.settings)[1], CLAIMS[section.number - 1].width
     protocols = {}
     for name, records in zip(PROTOCOLS.values(), section.findings):
         judged = rows_of(record for record in records if checks_of([record]))

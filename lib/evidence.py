@@ -15,17 +15,15 @@ from lib.groups import (
     SCRIPTS,
     Crossing,
     crossings,
-    ended_by_T,
     exponents,
-    fix,
     grouped,
-    inside_the_border,
+    keep_one_value,
     left_of_figure4,
-    never_robust,
     right_of_figure4,
     width_of_figure3,
     with_most_runs,
 )
+from lib.results import ended_by_T, inside_the_border, never_robust
 
 SYMBOLS = {"width": "m", "d": "d", "eps": "ε", "C0": "C0", "V": "V", "normalize": "inputs", "seed": "seed"}
 INPUTS = {0: "pixels", 1: "norm 1"}
@@ -200,7 +198,7 @@ def bounded(runs):
     records = []
     # With bias f/‖x‖ is not f at norm 1.
     trained = [row for row in runs["ntk_normal"] if row["normalize"] or not row["bias"]]
-    balls = [fix(rows, "C0", 10, "width", "size") for rows in grouped(trained, "normalize").values()]
+    balls = [keep_one_value(rows, "C0", 10, "width", "size") for rows in grouped(trained, "normalize").values()]
     for group in curves(itertools.chain(*balls)):
         cells, used = {}, []
         for name, quantity in quantities.items():

@@ -16,8 +16,8 @@ SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
 SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}
 ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
 
-# How a setting is told: in the name of a file, which LaTeX and shells take as it is, and in words.
-TOLD = {
+# How a setting is described: in the name of a file, which LaTeX and shells take as it is, and in words.
+DESCRIPTIONS = {
     "bias": ("bias", "with bias"),
     "normalize": ("normalize", "inputs of norm 1"),
     "bs": ("bs{}", "batch size {}"),
@@ -43,14 +43,14 @@ def by_settings(defaults: dict, *files: list[dict]) -> dict[tuple, list[list[dic
     Settings are what differs from the defaults, as ("num1=3", "num2=8"), so those of the default runs are ().
     """
     runs = {}
-    for place, rows in enumerate(files):
+    for index, rows in enumerate(files):
         for row in rows:
             settings = tuple(f"{key}={row[key]!r}".removesuffix(".0") for key in defaults if row[key] != defaults[key])
-            runs.setdefault(settings, [[] for _ in files])[place].append(row)
+            runs.setdefault(settings, [[] for _ in files])[index].append(row)
     return runs
 
 
-def told(settings: tuple) -> tuple[list[str], list[str]]:
+def describe(settings: tuple) -> tuple[list[str], list[str]]:
     """The settings of `by_settings` as parts of a file's name, such as ["digits3and8", "T100"], and in words."""
     values = dict(setting.split("=") for setting in settings)
     pair = [values.pop(name, SETTINGS[name]) for name in ("num1", "num2")]
@@ -59,7 +59,7 @@ def told(settings: tuple) -> tuple[list[str], list[str]]:
         names.append("digits{}and{}".format(*pair))
         words.append("digits {} and {}".format(*pair))
     for setting, value in values.items():
-        in_name, in_words = TOLD[setting]
+        in_name, in_words = DESCRIPTIONS[setting]
         names.append(in_name.format(value.replace(".", "p")))  # LaTeX takes a point for the start of the ending
         words.append(in_words.format(f"{float(value):,.10g}"))
     return names, words
@@ -74,22 +74,7 @@ def grouped(rows: list[dict], *columns: str) -> dict:
     return dict(sorted(groups.items()))
 
 
-def ended_by_T(row: dict) -> bool:
-    """Whether T epochs ended a run: inside its ball in Section 5.1, before its patience was used up in Section 5.2."""
-    return row["left_ball"] == 0 if "left_ball" in row else row["epochs"] == row["T"]
-
-
-def never_robust(row: dict) -> bool:
-    """Whether a network of Section 5.2 is robust at practically none of its training examples."""
-    return row["train_robust_acc"] < 0.001
-
-
-def inside_the_border(row: dict) -> bool:
-    """Whether a network lies in its lazy ball with 1% of the radius to spare, or more."""
-    return row["max_deviation"] < 0.99 * row["V"]
-
-
-def fix(rows: list[dict], column: str, usual: float, *axes: str) -> list[dict]:
+def keep_one_value(rows: list[dict], column: str, usual: float, *axes: str) -> list[dict]:
     """Only the rows with one value of the column: the paper's, if these are enough, else the one with the most cells.
 
     They are enough with half as many cells over the axes as another value has, and with more than one value on the
@@ -152,17 +137,17 @@ def width_of_figure3(rows: list[dict]) -> float:
     """
     cells = grouped(rows, "width", "size").values()
     compared = [row for cell in cells if len(grouped(cell, "C0")) > 1 for row in cell]
-    return fix(compared or rows, "width", 100000, "C0", "size")[0]["width"]
+    return keep_one_value(compared or rows, "width", 100000, "C0", "size")[0]["width"]
 
 
 def left_of_figure4(rows: list[dict]) -> list[dict]:
     """The rows of one width and one C0, the paper's 1,000 and 10 if they can be."""
-    return fix(fix(rows, "width", 1000, "size", "eps"), "C0", 10, "size", "eps")
+    return keep_one_value(keep_one_value(rows, "width", 1000, "size", "eps"), "C0", 10, "size", "eps")
 
 
 def right_of_figure4(rows: list[dict]) -> list[dict]:
     """The rows of one size and one eps, the paper's 28 and 0.2 if they can be."""
-    return fix(fix(rows, "size", 28, "width", "V"), "eps", 0.2, "width", "V")
+    return keep_one_value(keep_one_value(rows, "size", 28, "width", "V"), "eps", 0.2, "width", "V")
 
 
 class Crossing(NamedTuple):

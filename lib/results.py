@@ -111,6 +111,21 @@ def numbers(row: dict) -> dict[str, float]:
     return {column: float(value) for column, value in row.items() if column not in NOT_NUMBERS}
 
 
+def ended_by_T(row: dict) -> bool:
+    """Whether T epochs ended a run: inside its ball in Section 5.1, before its patience was used up in Section 5.2."""
+    return row["left_ball"] == 0 if "left_ball" in row else row["epochs"] == row["T"]
+
+
+def never_robust(row: dict) -> bool:
+    """Whether a network of Section 5.2 is robust at practically none of its training examples."""
+    return row["train_robust_acc"] < 0.001
+
+
+def inside_the_border(row: dict) -> bool:
+    """Whether a network lies in its lazy ball with 1% of the radius to spare, or more."""
+    return row["max_deviation"] < 0.99 * row["V"]
+
+
 def results_files(folder: Path, script: str) -> list[Path]:
     """The results CSVs of a script in folder: script.csv and such as script-2.csv or script_b.csv, but not script2.csv."""
     return sorted(path for path in Path(folder).glob(f"{script}*.csv") if not path.stem[len(script) :][:1].isalnum())

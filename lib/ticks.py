@@ -13,21 +13,21 @@ def tick_log(ax: Axes) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def tick_each(ax: Axes, places: list[float]) -> None:
-    """A tick at each of the sorted places on the logarithmic horizontal axis, which has its limits.
+def tick_each(ax: Axes, positions: list[float]) -> None:
+    """A tick at each of the sorted positions on the logarithmic horizontal axis, which has its limits.
 
     Labels stand on two lines, the lower for those with no room on the upper; some of many stay without.
     """
     width = np.log(ax.get_xlim()[1] / ax.get_xlim()[0])
     labels, lines = {}, {"": np.inf, "\n": np.inf}  # where the last label of a line stands
-    for place in reversed(places):  # from the right, where they are closest
-        label = f"{place:,.10g}"
+    for position in reversed(positions):  # from the right, where they are closest
+        label = f"{position:,.10g}"
         room = (0.03 + 0.025 * len(label)) * width
         for line, last in lines.items():
-            if place not in labels and np.log(last / place) > room:
-                labels[place], lines[line] = line + label, place
+            if position not in labels and np.log(last / position) > room:
+                labels[position], lines[line] = line + label, position
     ax.xaxis.set_major_locator(FixedLocator(list(labels)))
-    ax.xaxis.set_minor_locator(FixedLocator([place for place in places if place not in labels]))
+    ax.xaxis.set_minor_locator(FixedLocator([position for position in positions if position not in labels]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: labels[value]))
     ax.xaxis.set_minor_formatter(NullFormatter())
 

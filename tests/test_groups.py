@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from made_up import adversarial_row, ntk_row, read
 
-from lib import groups
+from lib import groups, results
 
 
 def test_lib_imports_nothing_from_the_scripts():
@@ -32,13 +32,13 @@ def test_settings_are_what_differs_from_the_defaults():
 
 def test_settings_are_told_in_names_that_shells_take_and_in_words():
     settings = ("num2=7", "bias=1", "normalize=1", "bs=32", "lr=0.05", "T=10000", "atk_iters=20", "patience=5")
-    names, words = groups.told(settings)
+    names, words = groups.describe(settings)
     assert names == ["digits0and7", "bias", "normalize", "bs32", "lr0p05", "T10000", "steps20", "patience5"]
     assert words[:4] == ["digits 0 and 7", "with bias", "inputs of norm 1", "batch size 32"]
     assert words[4:] == ["learning rate 0.05", "at most 10,000 epochs", "20 PGD steps", "patience of 5 epochs"]
-    assert groups.told(()) == ([], [])
+    assert groups.describe(()) == ([], [])
     every = {**groups.SETTINGS, **groups.ADVERSARIAL_SETTINGS}
-    assert len(groups.told(tuple(f"{setting}=2" for setting in every))[0]) == len(every) - 1  # two digits, one name
+    assert len(groups.describe(tuple(f"{setting}=2" for setting in every))[0]) == len(every) - 1  # two digits, one name
 
 
 def test_exponents_are_slopes_of_each_seed_that_has_the_usual_sizes():
@@ -64,20 +64,20 @@ def test_groups_are_sorted():
 
 
 def test_T_ends_runs_inside_the_ball_or_before_their_patience_is_used_up():
-    assert groups.ended_by_T(ntk_row(5, 64, 3, 0, left_ball=0)) and not groups.ended_by_T(ntk_row(5, 64, 3, 0))
-    ended = [groups.ended_by_T(adversarial_row(5, 64, 1, 0.1, 0, 1, T=30, epochs=epochs)) for epochs in (21, 30)]
+    assert results.ended_by_T(ntk_row(5, 64, 3, 0, left_ball=0)) and not results.ended_by_T(ntk_row(5, 64, 3, 0))
+    ended = [results.ended_by_T(adversarial_row(5, 64, 1, 0.1, 0, 1, T=30, epochs=epochs)) for epochs in (21, 30)]
     assert ended == [False, True]
 
 
 def test_the_papers_value_is_taken_unless_it_leaves_a_single_curve_or_few_cells():
     rows = [ntk_row(5, width, 10, 0) for width in (1000, 10000)]
     rows += [ntk_row(5, width, 20, 0) for width in (1000, 2000, 10000)]
-    assert groups.fix(rows, "C0", 10, "width", "size") == rows[:2]
-    assert groups.fix(rows[1:], "C0", 10, "width", "size") == rows[2:]
-    assert groups.fix([], "C0", 10, "width", "size") == []
+    assert groups.keep_one_value(rows, "C0", 10, "width", "size") == rows[:2]
+    assert groups.keep_one_value(rows[1:], "C0", 10, "width", "size") == rows[2:]
+    assert groups.keep_one_value([], "C0", 10, "width", "size") == []
     more = [ntk_row(size, width, 20, 0) for size in (7, 10) for width in (1000, 10000)]
-    assert groups.fix(rows + more[:1], "C0", 10, "width", "size") == rows[:2]  # 2 cells against 4
-    assert groups.fix(rows + more, "C0", 10, "width", "size") == rows[2:] + more
+    assert groups.keep_one_value(rows + more[:1], "C0", 10, "width", "size") == rows[:2]  # 2 cells against 4
+    assert groups.keep_one_value(rows + more, "C0", 10, "width", "size") == rows[2:] + more
 
 
 def test_curves_of_several_C0_are_of_seeds_that_have_them_all():
