@@ -6,6 +6,7 @@ V = C0/sqrt(m), then the robust test accuracy of the final network. Appends one 
 
 import argparse
 import math
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -14,18 +15,18 @@ from common import (
     LazyBall,
     TwoLayerNet,
     accuracy,
+    check_closed_forms,
     load_digits,
     loss_gradient,
     mean_loss,
     pgd_in_chunks,
     robust_accuracy,
+    save_network,
     sgd_step,
 )
-from lib import command_line
-from lib.checkpoint import Checkpoint, Clock
-from lib.files import save_network
+from lib import command_line, finite
+from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
-from lib.reach import Reach
 from lib.results import Results, ended_by_T, inside_the_border, never_robust, numbers
 
 COLUMNS = (
@@ -70,7 +71,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
     config = command_line.configuration(args, COLUMNS, C0=C0, V=V)
     results = Results(args.out, script, COLUMNS, summary)
     checkpoint = Checkpoint(args.checkpoint_dir, script, config, device=args.device, seconds=args.checkpoint_seconds)
-    with checkpoint.alone():
+    with checkpoint.exclusive():
         if not results.missing([config], force=args.force, saving=bool(args.save_dir)):
             return
         digits = load_digits(
@@ -133,7 +134,7 @@ def adversarial_training(
     T: int,
     patience: int,
     box: bool = False,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
     attack=pgd_in_chunks,
 ) -> AdversarialRun:
     """Projected adversarial training in the lazy ball B_{2,inf}(W0, V) (Section 5.2); net is trained in place.
@@ -144,61 +145,39 @@ def adversarial_training(
     a `Checkpoint` it saves its state now and then, and goes on from the one it finds. Another attack is a function
     like `common.pgd_in_chunks`; it may use autograd.
 
-    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite, ValueError where the attack
-    leaves examples out.
+    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite or `check_closed_forms` does,
+    ValueError where the attack leaves examples out.
     """
-    # SGD trains this W; net gets it when the network as a whole is attacked.
-    W, ball = net.W.detach().clone(), LazyBall(net.W0, V)
-    saved = checkpoint.restore(W) if checkpoint else {}
-    first, clock = saved.get("epoch", 0), Clock(saved.get("seconds", 0.0))
-    reach = Reach(ball, lr)
-    reach.look(W)  # it need not be W0
-    stalled, before = saved.get("stalled", 0), saved.get("accuracy", -math.inf)
-    # How far the epoch is: so many examples attacked, with these results, then so many batches of SGD.
-    attacked, batch = saved.get("attacked", 0), saved.get("batch", 0)
-    delta, robust = torch.zeros_like(x), torch.zeros_like(y, dtype=torch.bool)
-    if attacked:
-        delta.copy_(saved["delta"])
-        robust.copy_(saved["robust"])
-
-    def save_if_due():
-        if checkpoint and checkpoint.is_due():
-            so_far = {"attacked": attacked, "delta": delta, "robust": robust, "batch": batch}
-            history = {"stalled": stalled, "accuracy": before, "seconds": clock.seconds()}
-            checkpoint.save(W, epoch=epoch, **history, **so_far)
-
-    name = checkpoint.title if checkpoint else None
+    check_closed_forms(net, x, y)
+    W, ball = net.W.detach(), LazyBall(net.W0, V)
+    # What a checkpoint keeps: within the epoch so many examples are attacked, then so many batches of SGD taken.
+    run = SimpleNamespace(W=W, epoch=0, attacked=0, batch=0, stalled=0, accuracy=-math.inf)
+    run.delta, run.robust = torch.zeros_like(x), torch.zeros_like(y, dtype=torch.bool)
+    clock = Clock(checkpoint.restore(run))
     # After T epochs of training the attack comes once more, for the measures of the final network.
-    progress = Progress(name, range(first, T + 1), total=T, unit="epoch")
-    for epoch in progress:
-        net.W.detach().copy_(W)
-        for part_delta, part_robust in attack(net, x, y, eps, atk_iters, box, start=attacked):
-            part = slice(attacked, attacked + len(part_delta))
-            delta[part], robust[part], attacked = part_delta.detach(), part_robust, part.stop
-            save_if_due()
-        if attacked != len(y):
-            raise ValueError(f"the attack gave delta for {attacked} of {len(y)} examples")
-        now = robust.double().mean().item()
-        stalled_now = stalled + 1 if now - before <= 1e-4 else 0
-        if epoch == T or stalled_now > patience:
+    progress = Progress(checkpoint.title, range(run.epoch, T + 1), total=T, unit="epoch")
+    for run.epoch in progress:
+        for delta, robust in attack(net, x, y, eps, atk_iters, box, start=run.attacked):
+            part = slice(run.attacked, run.attacked + len(delta))
+            run.delta[part], run.robust[part], run.attacked = delta.detach(), robust, part.stop
+            checkpoint.save_if_due(run, clock)
+        if run.attacked != len(y):
+            raise ValueError(f"the attack gave delta for {run.attacked} of {len(y)} examples")
+        robust_now = run.robust.double().mean().item()
+        stalled = run.stalled + 1 if robust_now - run.accuracy <= 1e-4 else 0
+        if run.epoch == T or stalled > patience:
             break
-        inputs = net.weighted_input(x.detach() + delta)  # an attack may have asked for gradients in x
-        lengths = torch.linalg.vector_norm(inputs, dim=1)
-        reach.longest = lengths.max().item()
-        batches = list(zip(inputs.split(bs), y.split(bs), lengths.split(bs)))
-        for batch_x, batch_y, batch_lengths in batches[batch:]:
-            gradient = loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
-            sgd_step(W, gradient, lr)
-            reach.add(gradient.slope, batch_lengths)
-            if reach.may_exceed(V):  # else W is in the ball, and projecting would change nothing
-                ball.project(W)
-            batch += 1
-            save_if_due()
-        reach.look(W)
-        before, stalled, attacked, batch = now, stalled_now, 0, 0
-        progress.tell("robust {:.3f}, deviation {:.2f} V", before, reach.bound / V)
-    seconds, steps = clock.seconds(), epoch * len(y.split(bs))
-    return AdversarialRun(epoch, steps, seconds, mean_loss(net, x + delta, y), now)
+        inputs = net.weighted_input(x.detach() + run.delta)  # an attack may have asked for gradients in x
+        for batch_x, batch_y in list(zip(inputs.split(bs), y.split(bs)))[run.batch :]:
+            sgd_step(W, loss_gradient(W, net.a, net.output_bias, batch_x, batch_y), lr)
+            ball.project(W)
+            run.batch += 1
+            checkpoint.save_if_due(run, clock)
+        run.stalled, run.accuracy, run.attacked, run.batch = stalled, robust_now, 0, 0
+        deviation = finite(ball.deviation(W).item())
+        progress.show(run.epoch, "robust {:.3f}, deviation {:.2f} V", robust_now, deviation / V)
+    seconds, steps = clock.seconds(), run.epoch * len(y.split(bs))
+    return AdversarialRun(run.epoch, steps, seconds, mean_loss(net, x + run.delta, y), robust_now)
 
 
 def summary(row: dict) -> str:

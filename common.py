@@ -19,7 +19,7 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize
 
-from lib import RunError, finite, mnist, pgd_kernels
+from lib import RunError, files, finite, mnist, must_agree, pgd_kernels
 
 # ---------------------------------------------------------------------------------------------------- data
 
@@ -147,10 +147,15 @@ def in_chunks(width: int, *tensors: torch.Tensor):
     return zip(*(tensor.split(max(128, 2**19 // width)) for tensor in tensors))
 
 
+def loss(f: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The logistic loss log(1 + exp(-y f)) of each example, of shape (n,) (Section 5.1)."""
+    return F.softplus(-y * f)
+
+
 @torch.no_grad()
 def mean_loss(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> float:
-    """The mean logistic loss log(1 + exp(-y f)) over all n examples. Raises RunError where it is not finite."""
-    losses = [F.softplus(-part_y * net.f(part_x)) for part_x, part_y in in_chunks(net.width, x, y)]
+    """The mean `loss` over all n examples. Raises RunError where it is not finite."""
+    losses = [loss(net.f(part_x), part_y) for part_x, part_y in in_chunks(net.width, x, y)]
     return finite(torch.cat(losses).double().mean().item())
 
 
@@ -162,14 +167,14 @@ def accuracy(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 class LossGradient(NamedTuple):
-    """The gradient in W of the mean logistic loss of n examples, as the product hidden @ (slope[:, None] * x) / n.
+    """The gradient in W of the mean `loss` of n examples, as the product active @ (slope[:, None] * x) / n.
 
-    hidden (m, n): a_s where neuron s is active at x_i, else 0.  slope (n,): the loss's derivative in f, times
+    active (m, n): a_s where neuron s is active at x_i, else 0.  slope (n,): the loss's derivative in f, times
     m^(-1/2); it lies between 0 and -y m^(-1/2).  x (n, d or d + 1): what W's columns multiply. SGD adds the product to W
     without storing it, which saves a second tensor of W's size.
     """
 
-    hidden: torch.Tensor
+    active: torch.Tensor
     slope: torch.Tensor
     x: torch.Tensor
 
@@ -181,18 +186,60 @@ def loss_gradient(
     # To switch autograd off here would take as long as a small product.
     scale = y * -(len(a) ** -0.5)
     # Neurons by examples: BLAS multiplies W @ x.T up to twice as fast as x @ W.T.
-    hidden = (W @ x.T).relu_()
-    slope = (a @ hidden).add_(output_bias).mul_(scale).sigmoid_().mul_(scale)
-    return LossGradient(hidden.sign_().mul_(a[:, None]), slope, x)
+    active = (W @ x.T).relu_()
+    slope = (a @ active).add_(output_bias).mul_(scale).sigmoid_().mul_(scale)
+    return LossGradient(active.sign_().mul_(a[:, None]), slope, x)
 
 
 def sgd_step(W: torch.Tensor, gradient: LossGradient, lr: float) -> None:
     """One step of SGD: W, in place, less lr times the gradient."""
-    W.addmm_(gradient.hidden, gradient.x * gradient.slope[:, None], alpha=-lr / len(gradient.x))
+    W.addmm_(gradient.active, gradient.x * gradient.slope[:, None], alpha=-lr / len(gradient.x))
+
+
+@torch.enable_grad()
+def check_input_gradient(net: TwoLayerNet, x: torch.Tensor) -> None:
+    """See that `value_and_input_gradient` is that of net.f, by autograd on eight of the examples x. Raises RunError."""
+    x = x[:8].detach().requires_grad_()
+    f = net.f(x)
+    (gradient,) = torch.autograd.grad(f.sum(), x)
+    closed_f, closed_gradient = net.value_and_input_gradient(x)
+    # Of the size of f and its gradient at W0, since f itself may be 0.
+    one_f, one_gradient = torch.linalg.vector_norm(net.weighted_input(x), dim=1), math.sqrt(net.d)
+    must_agree("TwoLayerNet.value_and_input_gradient", closed_f - f, one_f)
+    must_agree("TwoLayerNet.value_and_input_gradient", closed_gradient - gradient, one_gradient)
+
+
+def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
+    """See that training is about net.f and `loss` as they are: W is all there is to train, and closed forms are theirs.
+
+    Whoever changes the activation in `TwoLayerNet.f`, say, has to change the closed forms alike. They are held against
+    autograd on eight of the examples x (n, d), y (n,). Raises RunError where they differ.
+    """
+    names = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
+    if names != ["W"]:
+        raise RunError(f"training here trains W alone, and not {', '.join(names) or 'nothing'}")
+    check_input_gradient(net, x)
+    off, one = [], []
+    for some_x, some_y in zip(x[:8].detach().split(1), y[:8].split(1)):
+        with torch.enable_grad():
+            (exact,) = torch.autograd.grad(loss(net.f(some_x), some_y).sum(), net.W)
+        gradient = loss_gradient(net.W.detach(), net.a, net.output_bias, net.weighted_input(some_x), some_y)
+        one.append(torch.linalg.vector_norm(exact) + 1e-3 * torch.linalg.vector_norm(gradient.x))
+        off.append(exact.sub_(gradient.active @ (gradient.slope[:, None] * gradient.x)).norm())
+    must_agree("loss_gradient", torch.stack(off), torch.stack(one))
+
+
+def save_network(folder: Path, net: TwoLayerNet, script: str, config: dict) -> None:
+    """Save a trained network to a file in folder that is named after its run.
+
+    The file holds a dict that torch.load reads: `state_dict`, with W, W0 and a (and output_bias if there is one), and
+    `config`, the configuration columns of the run's row. Raises RunError where the file cannot be written.
+    """
+    files.save_whole(Path(folder) / files.run_name(script, config), {"state_dict": net.state_dict(), "config": config})
 
 
 def load_network(path: Path) -> tuple[TwoLayerNet, dict]:
-    """The network that --save-dir saved at path, on the CPU, and its run's configuration.
+    """The network that `save_network` saved at path, on the CPU, and its run's configuration.
 
     Raises RunError where the file is not such a one.
     """
@@ -239,6 +286,14 @@ class LazyBall:
             # A row whose distance overflows becomes NaN, and is not put back on W0 as if nothing were wrong.
             w.addcmul_(moved, (shorten + 0 * distance)[:, None])
 
+    def longest_move(self, gradient: LossGradient, lengths: torch.Tensor, lr: float) -> float:
+        """The furthest that a step of SGD may move a row of W; lengths (n,) are the ||x_i||.
+
+        Row s moves by (lr / n) ||sum_i slope_i 1[w_s . x_i > 0] a_s x_i||, at most by (lr / n) sum_i |slope_i| ||x_i||,
+        whatever s, and by rounding. Raises RunError where this is not finite.
+        """
+        return finite(lr / len(lengths) * torch.dot(gradient.slope.abs(), lengths).item() + self.rounding)
+
     @functools.cached_property
     def rounding(self) -> float:
         """How far rounding to float32 can move a row of W in one update, at most, while W is in the ball."""
@@ -277,14 +332,19 @@ def smallest_step(net, x):
     Along delta = eta grad f the network is piecewise linear in eta. A step past the first sign change is found by
     trying; the kinks before it, sorted, and running sums of slope and intercept then give the FIRST sign change, also
     where f is not monotone along the ray. eta is the infimum of the flipping steps, at which f is 0. All in
-    float64: where |f| is small, float32 would not resolve the crossing.
+    float64: where |f| is small, float32 would not resolve the crossing. Raises RunError where net.f is no ReLU network's.
     """
+    check_input_gradient(net, x)
     W, a, output_bias = net.W.double(), net.a.double(), net.output_bias.double()
     parts = [
         _smallest_step(W, a, output_bias, net.weighted_input(part_x.double()), net.d)
         for (part_x,) in in_chunks(net.width, x)
     ]
-    return SmallestStep(*(torch.cat(column) for column in zip(*parts)))
+    step = SmallestStep(*(torch.cat(column) for column in zip(*parts)))
+    f, gradient = net.value_and_input_gradient(x[:8])
+    must_agree("smallest_step", step.f[:8] - f, torch.linalg.vector_norm(net.weighted_input(x[:8]), dim=1))
+    must_agree("smallest_step", step.grad_norm[:8] - torch.linalg.vector_norm(gradient, dim=1), math.sqrt(net.d))
+    return step
 
 
 def _smallest_step(W, a, output_bias, x, d):
@@ -305,11 +365,11 @@ def _smallest_step(W, a, output_bias, x, d):
     inside = (kinks > 0) & (kinks < end[:, None])
     example, neuron = inside.nonzero(as_tuple=True)
     count = inside.sum(dim=1)
-    place = torch.arange(len(example), device=x.device) - (count.cumsum(0) - count)[example]
+    column = torch.arange(len(example), device=x.device) - (count.cumsum(0) - count)[example]
     packed = end[:, None].repeat(1, int(count.max()))
-    packed[example, place] = kinks[example, neuron]
+    packed[example, column] = kinks[example, neuron]
     bends = torch.zeros_like(packed)
-    bends[example, place] = a[neuron] * q[example, neuron].abs()
+    bends[example, column] = a[neuron] * q[example, neuron].abs()
     kinks, order = packed.sort(dim=1)
     bends = bends.gather(1, order)
 
@@ -345,11 +405,11 @@ def _past_a_flip(p, q, a, output_bias, f, grad_norm):
     t = torch.where((f != 0) & (grad_norm > 0), 1.25 * f.abs() / grad_norm.square(), 1.0)
     flips = past(p, q, t, f.sign())
     for growth in [2] * 8 + [2**40]:
-        waiting = (~flips).nonzero().squeeze(1)
-        if len(waiting) == 0:
+        unflipped = (~flips).nonzero().squeeze(1)
+        if len(unflipped) == 0:
             break
-        t[waiting] *= growth
-        flips[waiting] = past(p[waiting], q[waiting], t[waiting], f[waiting].sign())
+        t[unflipped] *= growth
+        flips[unflipped] = past(p[unflipped], q[unflipped], t[unflipped], f[unflipped].sign())
     return t, flips
 
 
@@ -399,7 +459,13 @@ def pgd(
 @torch.no_grad()
 def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, start=0):
     """What `pgd` returns, as (delta, robust) for one chunk of examples after the other, from the example start on."""
+    check_input_gradient(net, x)
     way = pgd_kernels.fastest(net, steps=len(y) * atk_iters, box=box) or plain_pgd
+    if way is not plain_pgd:
+        one_step = net, x[:8].detach(), y[:8], eps, 1, box, False
+        _, gradient = net.value_and_input_gradient(x[:8].detach())
+        size = torch.linalg.vector_norm(gradient, dim=1, keepdim=True) / eps
+        must_agree(pgd_kernels.COMPILED, (way(*one_step)[0] - plain_pgd(*one_step)[0]) * size, math.sqrt(net.d))
     for part in in_chunks(net.width, x[start:].detach(), y[start:]):
         yield way(net, *part, eps, atk_iters, box, stop_once_wrong)
 

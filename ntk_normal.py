@@ -9,16 +9,25 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
 
-from common import LazyBall, TwoLayerNet, load_digits, loss_gradient, mean_loss, sgd_step, smallest_step
+from common import (
+    LazyBall,
+    TwoLayerNet,
+    check_closed_forms,
+    load_digits,
+    loss_gradient,
+    mean_loss,
+    save_network,
+    sgd_step,
+    smallest_step,
+)
 from lib import RunError, command_line, sgd_kernels
-from lib.checkpoint import Checkpoint, Clock
-from lib.files import save_network
+from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
-from lib.reach import Reach
 from lib.results import Results, ended_by_T, numbers
 
 SCRIPT = "ntk_normal"
@@ -45,7 +54,7 @@ def main():
         shared=shared,
     )
     results = Results(args.out, SCRIPT, COLUMNS, summary)
-    with checkpoint.alone():
+    with checkpoint.exclusive():
         missing = results.missing(configs, force=args.force, saving=bool(args.save_dir))
         if not missing:
             return
@@ -59,6 +68,7 @@ def main():
             device=args.device,
         )
         net = TwoLayerNet(args.size**2, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
+        smallest_step(net, digits.test_x[:8])  # refuses a network for which it is not exact, before training takes time
         exits = train_until_exit(
             net,
             digits.train_x,
@@ -121,7 +131,7 @@ def train_until_exit(
     lr: float,
     bs: int,
     T: int,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> Iterator[Exit]:
     """SGD on the logistic loss until net leaves the largest of the lazy balls, or for T epochs (Section 5.1).
 
@@ -130,58 +140,45 @@ def train_until_exit(
     examples are taken in the order of x (n, d) and y (n,), the same every epoch. With a `Checkpoint` it saves its
     state now and then, and goes on from the one it finds.
 
-    Raises RunError where a weight becomes NaN or infinite, or the first step leaves a ball.
+    Raises RunError where a weight becomes NaN or infinite, the first step leaves a ball, or `check_closed_forms` does.
     """
-    x = net.weighted_input(x)
-    # The weights of a pixel that is zero in every training example never move: training can do without them, if they
-    # are still those of W0.
-    pixels = ((x != 0).any(dim=0) | (net.W != net.W0).any(dim=0)).nonzero().squeeze(1)
-    x, W, W0 = x[:, pixels], net.W[:, pixels], net.W0[:, pixels]
-    lengths = torch.linalg.vector_norm(x, dim=1)
-    inputs, gradient_at, descend = x.split(bs), loss_gradient, sgd_step
-    if sgd_kernels.pays(x, net.width):
-        W, W0 = sgd_kernels.neurons_side_by_side(W), sgd_kernels.neurons_side_by_side(W0)
-        inputs = sgd_kernels.sparse_batches(x, bs, net.width)
-        gradient_at, descend = sgd_kernels.loss_gradient, sgd_kernels.sgd_step
-    batches = list(zip(inputs, y.split(bs), lengths.split(bs)))
-    saved = checkpoint.restore(W, radii) if checkpoint else {}
-    first, last, clock = saved.get("step", 0), T * len(batches), Clock(saved.get("seconds", 0.0))
-    reach = Reach(LazyBall(W0, max(radii)), lr, longest=lengths.max().item())
-    reach.look(W)  # it need not be W0
-    waiting, inside = list(radii), torch.empty_like(W)
-    name = checkpoint.title if checkpoint else None
-    progress = Progress(name, range(first, last), total=last, unit="step")
-    for step in progress:
-        epoch, place = divmod(step, len(batches))
-        V = waiting[0]
-        if checkpoint and checkpoint.is_due():
-            checkpoint.save(W, radii=waiting, step=step, seconds=clock.seconds())
-        if place == 0:
-            reach.sum_up()  # to end a run that diverged
-        batch_x, batch_y, batch_lengths = batches[place]
-        gradient = gradient_at(W, net.a, net.output_bias, batch_x, batch_y)
-        reach.add(gradient.slope, batch_lengths)
-        may_leave = reach.may_exceed(V)
-        if may_leave:
+    check_closed_forms(net, x, y)
+    sgd = sgd_kernels.fastest(net, x, y, bs, loss_gradient, sgd_step)
+    W, ball, radii = sgd.W, LazyBall(sgd.W0, max(radii)), list(radii)
+    lengths = torch.linalg.vector_norm(net.weighted_input(x), dim=1)
+    batches = list(zip(sgd.batches, y.split(bs), lengths.split(bs)))
+    run = SimpleNamespace(W=W, radii=radii, step=0)  # what a checkpoint keeps
+    clock = Clock(checkpoint.restore(run, lambda saved: set(radii) <= set(saved["radii"])))
+    run.radii = radii  # those that were left to save may have had more
+    reach, inside = ball.deviation(W).item(), torch.empty_like(W)
+    last = T * len(batches)
+    progress = Progress(checkpoint.title, range(run.step, last), total=last, unit="step")
+    for run.step in progress:
+        checkpoint.save_if_due(run, clock)
+        epoch, batch = divmod(run.step, len(batches))
+        batch_x, batch_y, batch_lengths = batches[batch]
+        gradient = sgd.loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
+        # W is measured only where it may have left the ball.
+        reach += ball.longest_move(gradient, batch_lengths, lr)
+        if reach > radii[0]:
             inside.copy_(W)
-        descend(W, gradient, lr)
-        if may_leave and reach.look(W) > V:
-            if step == 0:
+        sgd.sgd_step(W, gradient, lr)
+        if reach > radii[0] and (reach := ball.deviation(W).item()) > radii[0]:
+            if run.step == 0:
                 raise RunError(
-                    f"the first step leaves the ball of radius {V:g}: nothing is trained (try a smaller --lr)"
+                    f"the first step leaves the ball of radius {radii[0]:g}: nothing is trained (try a smaller --lr)"
                 )
-            net.W[:, pixels] = inside
+            sgd.put_back(inside)
             with clock.paused() as seconds:
-                while waiting and reach.bound > waiting[0]:
-                    yield Exit(epoch, step, True, seconds)
-                    waiting.pop(0)
-            if not waiting:
+                while radii and reach > radii[0]:
+                    yield Exit(epoch, run.step, True, seconds)
+                    radii.pop(0)
+            if not radii:
                 return
-        balls = len(waiting), len(radii)
-        progress.tell("deviation <= {:.2f} V, {} of {} balls left", reach.bound / waiting[0], *balls)
+        progress.show(run.step, "deviation <= {:.2f} V, balls left: {}", reach / radii[0], len(radii))
     seconds = clock.seconds()
-    net.W[:, pixels] = W
-    for _ in waiting:
+    sgd.put_back(W)
+    for _ in radii:
         yield Exit(T, last, False, seconds)
 
 

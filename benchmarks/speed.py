@@ -24,7 +24,6 @@ sys.path.insert(0, str(ROOT))
 import common  # noqa: E402, from the folder above
 import ntk_normal  # noqa: E402
 from lib import command_line, sgd_kernels  # noqa: E402
-from lib.reach import Reach  # noqa: E402
 
 
 def main():
@@ -163,9 +162,10 @@ def autograd_pgd(net, x, y, eps, atk_iters, box):
 
 
 def sgd_step(width, size, bs, sparse):
-    """A step of SGD with the bound on the deviation, against autograd with torch.optim.SGD and against two products.
+    """A step of SGD as training takes it, against autograd with torch.optim.SGD and against two products.
 
-    sparse: pixels that are 0 are left out where that pays, as in Section 5.1. The attacked images of Section 5.2 have none.
+    sparse: as in Section 5.1, with the bound on the deviation; pixels that are 0 are left out where that pays. Else as in
+    Section 5.2, with the projection.
     """
     digits = common.load_digits(0, 1, size, seed=0)
     x, y = digits.train_x[:bs], digits.train_y[:bs]
@@ -176,14 +176,15 @@ def sgd_step(width, size, bs, sparse):
         W, (batch,), way = sgd_kernels.neurons_side_by_side(W), sgd_kernels.sparse_batches(x, bs, width), sgd_kernels
     optimizer = torch.optim.SGD(plain_net.parameters(), lr=1e-3)
     hidden, nothing = torch.empty(width, bs), torch.zeros(width, bs)
-    reach = Reach(common.LazyBall(net.W0, 10 / math.sqrt(width)), lr=1e-3)
+    ball = common.LazyBall(net.W0, 10 / math.sqrt(width))
 
     def here():
         gradient = way.loss_gradient(W, net.a, net.output_bias, batch, y)
-        reach.add(gradient.slope, lengths)
-        if len(reach.waiting) == 5:  # about as often as training does
-            reach.sum_up()
+        if sparse:
+            ball.longest_move(gradient, lengths, lr=1e-3)
         way.sgd_step(W, gradient, lr=1e-3)
+        if not sparse:
+            ball.project(W)
 
     def plain():
         optimizer.zero_grad()

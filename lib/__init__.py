@@ -18,6 +18,8 @@ evidence     what the rows say of each of them
 
 import math
 
+import torch
+
 
 class RunError(Exception):
     """A run that cannot start or go on, in one line for the user; scripts end with exit code 1."""
@@ -28,3 +30,15 @@ def finite(value: float) -> float:
     if not math.isfinite(value):
         raise RunError(f"training diverged, the loss or W became {value}: no row is written (try a smaller --lr)")
     return value
+
+
+def must_agree(name: str, difference: torch.Tensor, unit: torch.Tensor | float) -> None:
+    """Raise RunError unless the difference (n,) or (n, d) is below 1e-4 for most of n examples, in these units.
+
+    Most, since rounding may turn a neuron on in one way to compute a network, and off in the other. name: what computes it.
+    """
+    off = torch.linalg.vector_norm(difference.flatten(1) if difference.dim() > 1 else difference[:, None], dim=1)
+    if 2 * (off <= 1e-4 * unit).sum() <= len(off):
+        raise RunError(
+            f"{name} computes another network or loss than TwoLayerNet.f and loss do: change it as they were changed"
+        )

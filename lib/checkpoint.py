@@ -2,25 +2,50 @@
 
 import contextlib
 import glob
+import io
 import os
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from filelock import FileLock, Timeout
 
 from lib import RunError, stopping
-from lib.files import run_name, save_whole
+from lib.files import run_name, write_whole
 from lib.progress import note, warn
+
+
+class Clock:
+    """The seconds that a run has trained for, those before a kill included."""
+
+    def __init__(self, seconds: float = 0.0):
+        self.before, self.started = seconds, time.perf_counter()
+
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.started
+
+    @contextlib.contextmanager
+    def paused(self):
+        """A context whose own time does not count; it gives the seconds until then."""
+        self.before = self.seconds()
+        yield self.before
+        self.started = time.perf_counter()
+
+
+# What training without a checkpoint has in its place.
+NO_CHECKPOINT = SimpleNamespace(title=None, restore=lambda *_: 0.0, save_if_due=lambda *_: None)
 
 
 class Checkpoint:
     """The state of an unfinished run in a file of its own, from which the same command goes on after a kill.
 
-    The file lies in folder and is named after the script and the run's configuration. A new one is due when so many
-    seconds went by since the last, or since the start, and when a signal asks the process to end. shared is the part
-    of the configuration that no two processes may be at, if not all of it.
+    The state is a namespace of tensors, numbers and lists of numbers: all that the run needs to go on. The file lies in
+    folder and is named after the script and the run's configuration. A new one is due when so many seconds went by since
+    the last, or since the start, and when a signal asks the process to end. shared is the part of the configuration that
+    keeps other processes away, if not all of it.
     """
 
     def __init__(
@@ -28,14 +53,14 @@ class Checkpoint:
     ):
         self.path, self.seconds, self.saved_at = Path(folder) / run_name(script, config), seconds, time.monotonic()
         self.identity = config | {"device": device, "torch": str(torch.__version__)}
-        told = [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
+        named = [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
         self.title = ", ".join(
-            f"{column} {value if isinstance(value := config[column], str) else f'{value:.4g}'}" for column in told
+            f"{column} {value if isinstance(value := config[column], str) else f'{value:.4g}'}" for column in named
         )
         self.lock = (Path(folder) / run_name(script, shared or config)).with_suffix(".lock")
 
     @contextlib.contextmanager
-    def alone(self):
+    def exclusive(self):
         """A context in which no other process is at the same run: it waits for one that is, and says so.
 
         A folder that cannot be written has no lock, and no checkpoints either. At the end of the context the run has
@@ -54,57 +79,64 @@ class Checkpoint:
             self.remove()
             stopping.defer(False)
 
-    def is_due(self) -> bool:
-        """Whether it is time to `save`."""
-        return stopping.asked() is not None or time.monotonic() - self.saved_at >= self.seconds
-
-    def save(self, W: torch.Tensor, **state) -> None:
-        """Replace the file, whole or not at all; a folder that cannot be written costs a warning, not the run.
+    def save_if_due(self, run: SimpleNamespace, clock: Clock) -> None:
+        """If it is time to, replace the file, whole or not at all; where it cannot be written, the run goes on.
 
         Raises Stopped afterwards where a signal asked the process to end.
         """
-        content = {"run": self.identity, "checksum": _checksum(W), "W": W, **state}
+        signum = stopping.asked()
+        if signum is None and time.monotonic() - self.saved_at < self.seconds:
+            return
+        content = io.BytesIO()
+        torch.save({"run": self.identity, "seconds": clock.seconds(), **vars(run)}, content)
+        content = content.getbuffer()
         kept = "the same command goes on from here"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_whole(self.path, content)
+            write_whole(
+                self.path, lambda file: (file.write(zlib.crc32(content).to_bytes(4, "big")), file.write(content))
+            )
         except (RunError, OSError) as error:
             warn(f"{error}; the run goes on without a new checkpoint")
             kept = "rows written before are kept"
         self.saved_at = time.monotonic()
-        if signum := stopping.asked():
+        if signum is not None:
             raise stopping.Stopped(signum, kept)
 
-    def restore(self, W: torch.Tensor, radii=()) -> dict:
-        """Copy the saved W into W and return what was saved with it, or {} where there is nothing to go on from.
+    def restore(self, run: SimpleNamespace, fits: Callable[[dict], bool] = lambda saved: True) -> float:
+        """Give run the state that was saved, its tensors in place, if there is one; returns the seconds until then.
 
-        From now on signals wait until the next `save`, which comes with the next step, or until `alone` ends.
-
-        A file that is damaged, is another run's or another device's or PyTorch's, has a W of another shape, or lacks
-        one of the radii because it is past it, is set aside with a warning.
+        From now on signals wait until the next `save_if_due`, which comes with the next step, or until `exclusive` ends.
+        A file that is damaged, is another run's or another device's or PyTorch's, has other names or shapes than run has,
+        or a state that does not fit, is set aside with a warning.
         """
         stopping.defer(True)
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-            fits = state["run"] == self.identity and state["W"].shape == W.shape
-            fits = fits and set(radii) <= set(state.get("radii", ()))
+            checksum, content = (whole := self.path.read_bytes())[:4], memoryview(whole)[4:]
+            if zlib.crc32(content).to_bytes(4, "big") != checksum:
+                raise ValueError("damaged")
+            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             reason = "is another run's"
-            if _checksum(state["W"]) != state["checksum"]:  # torch.load does not look
-                raise ValueError
+            identity, seconds = saved.pop("run"), saved.pop("seconds")
+            if identity == self.identity and _shapes(saved) == _shapes(vars(run)) and fits(saved):
+                reason = None
         except FileNotFoundError:
-            return {}
+            return 0.0
         except Exception as error:  # whatever a damaged file makes torch.load stumble over
-            fits, reason = False, f"cannot be read ({type(error).__name__})"
-        if fits:
-            note(f"going on from {self.path}")
-            with torch.no_grad():
-                W.copy_(state["W"])
-            return state
-        aside = self.path.with_suffix(".aside")
-        with contextlib.suppress(OSError):
-            os.replace(self.path, aside)
-        warn(f"the checkpoint {self.path} {reason}; it is now {aside.name}, and the run starts anew")
-        return {}
+            reason = f"cannot be read ({type(error).__name__})"
+        if reason:
+            aside = self.path.with_suffix(".aside")
+            with contextlib.suppress(OSError):
+                os.replace(self.path, aside)
+            warn(f"the checkpoint {self.path} {reason}; it is now {aside.name}, and the run starts anew")
+            return 0.0
+        note(f"going on from {self.path}")
+        for name, value in saved.items():
+            if isinstance(value, torch.Tensor):
+                getattr(run, name).detach().copy_(value)
+            else:
+                setattr(run, name, value)
+        return seconds
 
     def remove(self) -> None:
         """Remove the file of a run that has ended, its lock, and what kills left of those being written."""
@@ -114,22 +146,5 @@ class Checkpoint:
             self.lock.unlink()
 
 
-def _checksum(tensor: torch.Tensor) -> int:
-    return zlib.crc32(tensor.detach().cpu().contiguous().numpy())
-
-
-class Clock:
-    """The seconds that a run has trained for, those before a kill included."""
-
-    def __init__(self, seconds: float = 0.0):
-        self.before, self.started = seconds, time.perf_counter()
-
-    def seconds(self) -> float:
-        return self.before + time.perf_counter() - self.started
-
-    @contextlib.contextmanager
-    def paused(self):
-        """A context whose own time does not count; it gives the seconds until then."""
-        self.before = self.seconds()
-        yield self.before
-        self.started = time.perf_counter()
+def _shapes(state):
+    return {name: getattr(value, "shape", None) for name, value in state.items()}

@@ -1,4 +1,4 @@
-"""Folders that can be written, files that are whole or not there, and the names of files that belong to one run."""
+"""Folders that can be written, files that are whole or absent, and the names of files that belong to one run."""
 
 import contextlib
 import os
@@ -50,13 +50,3 @@ def write_whole(path: Path, write) -> None:
 def save_whole(path: Path, content) -> None:
     """torch.save the content at path as `write_whole` does. Raises RunError."""
     write_whole(path, lambda file: torch.save(content, file))
-
-
-def save_network(folder: Path, net: torch.nn.Module, script: str, config: dict) -> None:
-    """Save a trained network to a file in folder that is named after its run.
-
-    The file holds a dict that torch.load reads: `state_dict`, with W, W0 and a (and output_bias if there is one), and
-    `config`, the configuration columns of the run's row. `common.load_network` makes a network of it again. Raises
-    RunError where the file cannot be written.
-    """
-    save_whole(Path(folder) / run_name(script, config), {"state_dict": net.state_dict(), "config": config})

@@ -17,6 +17,10 @@ import numpy as np
 import torch
 
 
+# What computes in place of common.py, for a reader who has changed that.
+COMPILED = "the compiled code in lib/ (not used where pgd_kernels.compiled returns None)"
+
+
 def fastest(net, steps: int, box: bool):
     """The compiled way that is fastest for so many steps of single examples, or None where there is none.
 
@@ -224,8 +228,8 @@ def _advance(
             rows += count
             if 4 * rows > m:  # by now a product would have cost as much
                 break
-            for place in range(count):
-                s = found[place]
+            for doubtful in range(count):
+                s = found[doubtful]
                 exact = number(0)
                 for k in range(len(g)):
                     exact += W[s, k] * moving[k]

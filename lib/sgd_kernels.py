@@ -6,13 +6,15 @@ neurons stays in the caches. Results are those of common.py, up to rounding, and
 """
 
 import functools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from lib.pgd_kernels import compiled
+from lib import must_agree
+from lib.pgd_kernels import COMPILED, compiled
 
 BLOCK = 512  # neurons
 UNROLLED = 4  # pixels, or inputs, at a time
@@ -23,7 +25,7 @@ class SparseBatch(NamedTuple):
 
     by_input and by_pixel are lists in three arrays: where each input's (pixel's) entries begin, the pixel (input) of
     each entry, and its value. Entries of value 0 fill them up to whole UNROLLED.  on (n, m), sums (blocks, n): memory
-    that the batches share, for which neurons are on and for the blocks' parts of f.
+    that the batches share, for which neurons are active and for the blocks' parts of f.
     """
 
     by_input: tuple
@@ -38,6 +40,46 @@ class SparseGradient(NamedTuple):
     a: np.ndarray
     slope: torch.Tensor
     batch: SparseBatch
+
+    @property
+    def active(self) -> torch.Tensor:
+        """As in `common.LossGradient`."""
+        return torch.from_numpy(self.batch.on.T * self.a[:, None])
+
+
+class Descent(NamedTuple):
+    """What SGD works on, in the form in which its steps are fastest; put_back gives net such a W."""
+
+    W: torch.Tensor
+    W0: torch.Tensor
+    batches: list
+    loss_gradient: Callable
+    sgd_step: Callable
+    put_back: Callable[[torch.Tensor], None]
+
+
+@torch.no_grad()
+def fastest(net, x: torch.Tensor, y: torch.Tensor, bs: int, dense_gradient, dense_step) -> Descent:
+    """SGD by `common.loss_gradient` and `common.sgd_step`, the two last arguments, or compiled, on batches of bs of x, y.
+
+    The weights of a pixel that is zero in every example never move. So W and W0 are those of the other pixels, and of
+    those that have moved before. Raises RunError where the compiled steps are those of another network.
+    """
+    x = net.weighted_input(x)
+    pixels = ((x != 0).any(dim=0) | (net.W != net.W0).any(dim=0)).nonzero().squeeze(1)
+    W, W0, x = net.W[:, pixels], net.W0[:, pixels], x[:, pixels]
+
+    def put_back(W):
+        net.W.detach()[:, pixels] = W
+
+    if not pays(x, net.width):
+        return Descent(W, W0, x.split(bs), dense_gradient, dense_step, put_back)
+    W, W0 = neurons_side_by_side(W), neurons_side_by_side(W0)
+    dense = dense_gradient(W, net.a, net.output_bias, x[:8], y[:8])
+    sparse = loss_gradient(W, net.a, net.output_bias, *sparse_batches(x[:8], 8, net.width), y[:8])
+    must_agree(COMPILED, (sparse.active - dense.active).T, len(net.a) ** 0.5)
+    must_agree(COMPILED, sparse.slope - dense.slope, len(net.a) ** -0.5)
+    return Descent(W, W0, sparse_batches(x, bs, net.width), loss_gradient, sgd_step, put_back)
 
 
 def pays(x: torch.Tensor, m: int) -> bool:
@@ -66,11 +108,11 @@ def sparse_batches(x: torch.Tensor, bs: int, m: int) -> list[SparseBatch]:
 def _entries(values):
     counts = (values != 0).sum(axis=1)
     start = np.concatenate([[0], np.cumsum(-(-counts // UNROLLED) * UNROLLED)])
-    row, place = np.nonzero(values)
+    row, column = np.nonzero(values)
     at = np.arange(len(row)) + np.repeat(start[:-1] - (np.cumsum(counts) - counts), counts)
-    places, kept = np.zeros(start[-1], np.int64), np.zeros(start[-1], values.dtype)
-    places[at], kept[at] = place, values[row, place]
-    return start, places, kept
+    columns, kept = np.zeros(start[-1], np.int64), np.zeros(start[-1], values.dtype)
+    columns[at], kept[at] = column, values[row, column]
+    return start, columns, kept
 
 
 def loss_gradient(W, a, output_bias, batch: SparseBatch, y: torch.Tensor) -> SparseGradient:
@@ -95,8 +137,8 @@ def _by_blocks(kernel, W, batch, *arguments):
     if len(parts) == 1:
         function(*parts[0], W, *arguments)
         return
-    for waiting in [_pool(len(parts)).submit(function, *part, W, *arguments) for part in parts]:
-        waiting.result()
+    for running in [_pool(len(parts)).submit(function, *part, W, *arguments) for part in parts]:
+        running.result()
 
 
 def in_parts(m: int, entries: int) -> list[tuple]:
@@ -114,7 +156,7 @@ def _pool(threads):
 def _forward(first, last, W, a, start, pixel, value, on, sums):
     """Write which of the neurons from first to last are on at each input, and the blocks' sums of a_s relu(w_s . x)."""
     near, z = np.zeros((len(W), BLOCK), W.dtype), np.empty(BLOCK, W.dtype)
-    zero = W.dtype.type(0)
+    nothing = W.dtype.type(0)
     for b in range(first, last, BLOCK):
         size = min(BLOCK, last - b)
         top = a[b : b + size]
@@ -131,25 +173,25 @@ def _forward(first, last, W, a, start, pixel, value, on, sums):
                 for s in range(BLOCK):
                     z[s] += v0 * w0[s] + v1 * w1[s] + v2 * w2[s] + v3 * w3[s]
             active = on[i, b : b + size]
-            total = zero
+            total = nothing
             for s in range(size):
                 off = z[s] <= 0  # what is not a number is on, and goes into the sum
                 active[s] = not off
-                total += zero if off else top[s] * z[s]
+                total += nothing if off else top[s] * z[s]
             sums[b // BLOCK, i] = total
 
 
 def _update(first, last, W, a, start, example, value, on, moves):
     """Add to the rows of W from first to last moves_i a_s x_i for each input i at which neuron s is on."""
     step, change = np.zeros((len(moves), BLOCK), W.dtype), np.empty(BLOCK, W.dtype)
-    zero = W.dtype.type(0)
+    nothing = W.dtype.type(0)
     for b in range(first, last, BLOCK):
         size = min(BLOCK, last - b)
         top = a[b : b + size]
         for i in range(len(moves)):
             active, move, push = on[i, b : b + size], moves[i], step[i]
             for s in range(size):
-                push[s] = move * top[s] if active[s] else zero
+                push[s] = move * top[s] if active[s] else nothing
         for p in range(len(start) - 1):
             # Summed up before it meets W, or W would be rounded several times.
             change[:] = 0

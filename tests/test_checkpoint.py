@@ -38,50 +38,59 @@ def test_the_clock_counts_earlier_seconds_and_no_pauses(now):
     assert seconds == clock.seconds() == 12
 
 
+def a_checkpoint(folder, seed=0, device="cpu", seconds=0.0):
+    return Checkpoint(folder, "any", {"seed": seed}, device, seconds)
+
+
+def a_run(columns=2, **others):
+    return SimpleNamespace(W=torch.zeros(3, columns), radii=[0.3], step=0, **others)
+
+
+def save(folder, **state):
+    """The file of a run with the state, saved at once."""
+    saving = a_checkpoint(folder)
+    saving.save_if_due(SimpleNamespace(**vars(a_run()) | {"W": torch.ones(3, 2), "step": 7} | state), Clock(5.0))
+    return saving.path
+
+
 def test_a_checkpoint_is_due_so_many_seconds_after_the_last(now, tmp_path):
-    saving = Checkpoint(tmp_path, "any", {"seed": 0}, "cpu", seconds=10)
-    assert not saving.is_due()
-    now.time += 10
-    assert saving.is_due()
-    saving.save(torch.ones(2, 2))
-    assert not saving.is_due()
-    now.time += 10
-    assert saving.is_due()
+    saving, written = a_checkpoint(tmp_path, seconds=10), []
+    for _ in range(5):
+        saving.save_if_due(a_run(), Clock())
+        written.append(saving.path.exists())
+        saving.path.unlink(missing_ok=True)
+        now.time += 5
+    assert written == [False, False, True, False, True]
 
 
 def test_a_checkpoint_gives_back_what_it_was_given(tmp_path, capsys):
-    def a_checkpoint():
-        return Checkpoint(tmp_path / "new", "any", {"seed": 0}, "cpu", seconds=0)
-
-    W = torch.zeros(3, 2)
-    assert a_checkpoint().restore(W, [0.3]) == {} and a_checkpoint().is_due()
-    a_checkpoint().save(torch.ones(3, 2), radii=[0.2, 0.3], step=7)
-    assert a_checkpoint().restore(W, [0.3])["step"] == 7
-    assert torch.equal(W, torch.ones(3, 2))
+    run = a_run()
+    W = run.W
+    assert a_checkpoint(tmp_path / "new").restore(run) == 0 and run.step == 0
+    save(tmp_path / "new", radii=[0.2, 0.3])
+    assert a_checkpoint(tmp_path / "new").restore(run, lambda saved: 0.2 in saved["radii"]) >= 5
+    assert (run.step, run.radii) == (7, [0.2, 0.3])
+    assert run.W is W and torch.equal(W, torch.ones(3, 2))  # in place
     stderr = capsys.readouterr().err
     assert stderr.count("\n") == 1 and "going on" in stderr
 
 
 def test_a_damaged_or_foreign_checkpoint_is_set_aside(tmp_path, capsys):
-    def a_checkpoint(seed=0, device="cpu"):
-        return Checkpoint(tmp_path, "any", {"seed": seed}, device, seconds=0)
-
-    a_checkpoint().save(torch.ones(3, 2), radii=[0.2, 0.3], step=7)
-    whole = a_checkpoint().path.read_bytes()
-    ones = torch.ones(3, 2).numpy().tobytes()
-    assert whole.count(ones) == 1
-    for content, run, columns, radii in [
-        (whole[:-40], {}, 2, [0.3]),
-        (b"", {}, 2, [0.3]),
-        (whole.replace(ones, b"\0" * len(ones)), {}, 2, [0.3]),
-        (whole, {"seed": 1}, 2, [0.3]),
-        (whole, {"device": "cuda"}, 2, [0.3]),
-        (whole, {}, 3, [0.3]),
-        (whole, {}, 2, [0.1, 0.3]),
-    ]:
-        path, W = a_checkpoint(**run).path, torch.zeros(3, columns)
+    path = save(tmp_path)
+    whole = path.read_bytes()
+    flipped = [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(0, len(whole), len(whole) // 50)]
+    foreign = [
+        (whole, {"seed": 1}, a_run(), {}),
+        (whole, {"device": "cuda"}, a_run(), {}),
+        (whole, {}, a_run(columns=3), {}),
+        (whole, {}, a_run(batch=0), {}),
+        (whole, {}, a_run(), {"fits": lambda saved: 0.1 in saved["radii"]}),
+    ]
+    for content, of, run, options in [(damaged, {}, a_run(), {}) for damaged in (whole[:-40], b"", *flipped)] + foreign:
+        path = a_checkpoint(tmp_path, **of).path
         path.write_bytes(content)
-        assert a_checkpoint(**run).restore(W, radii) == {} and not W.any()
+        assert a_checkpoint(tmp_path, **of).restore(run, **options) == 0
+        assert not run.W.any() and run.step == 0
         assert not path.exists() and path.with_suffix(".aside").read_bytes() == content
         warning = capsys.readouterr().err
         assert warning.count("\n") == 1 and "warning" in warning and "starts anew" in warning
@@ -90,7 +99,7 @@ def test_a_damaged_or_foreign_checkpoint_is_set_aside(tmp_path, capsys):
 def test_the_file_of_a_run_that_ended_is_removed_with_what_kills_left(tmp_path):
     ended, other = (Checkpoint(tmp_path, "any", {"C0": C0}, "cpu", seconds=0) for C0 in ("[12]", "1"))
     for saving in (ended, other):
-        saving.save(torch.ones(2, 2))
+        saving.save_if_due(a_run(), Clock())
     (tmp_path / f"{ended.path.name}.123.part").write_text("half")
     ended.remove()
     assert list(tmp_path.iterdir()) == [other.path]

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 import common
 from common import LazyBall, TwoLayerNet
 from lib import RunError
-from lib.files import save_network
 
 # ---------------------------------------------------------------------------------------------------- data
 
@@ -118,9 +117,9 @@ def test_the_loss_gradient_is_autograds(net, examples):
     x, y = examples
     torch.log(1 + torch.exp(-y * net.f(x))).sum().backward()
     gradient = common.loss_gradient(net.W.detach(), net.a, net.output_bias, net.weighted_input(x), y)
-    torch.testing.assert_close(gradient.hidden @ (gradient.slope[:, None] * gradient.x), net.W.grad)
+    torch.testing.assert_close(gradient.active @ (gradient.slope[:, None] * gradient.x), net.W.grad)
     assert torch.equal(gradient.x, net.weighted_input(x))
-    assert set(gradient.hidden.unique().tolist()) == {-1, 0, 1}
+    assert set(gradient.active.unique().tolist()) == {-1, 0, 1}
     assert (-y * gradient.slope >= 0).all() and (-y * gradient.slope <= 40**-0.5).all()
 
 
@@ -160,7 +159,7 @@ def test_a_saved_network_is_loaded_with_its_configuration(tmp_path, bias):
     net, config = TwoLayerNet(9, 20, seed=4, bias=bias), {"d": 9, "width": 20, "seed": 4, "bias": int(bias)}
     with torch.no_grad():
         net.W += 1
-    save_network(tmp_path, net, "any", config)
+    common.save_network(tmp_path, net, "any", config)
     (path,) = tmp_path.iterdir()
     loaded, its_config = common.load_network(path)
     assert its_config == config
@@ -246,6 +245,28 @@ def test_rounding_is_more_than_float32_moves_a_row_of_the_ball():
     assert off < ball.rounding < 1e-5
     longest = max(math.hypot(*w0) for w0 in W0.tolist())
     assert ball.rounding == pytest.approx(2**-23 * (longest + V))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_no_row_moves_further_than_the_longest_move(digits, bias):
+    net = TwoLayerNet(25, 80, bias=bias)
+    W, ball, moved = net.W.detach(), LazyBall(net.W0, 0.3), []
+    x, y = net.weighted_input(digits.train_x[:1000]), digits.train_y[:1000]
+    lengths = torch.linalg.vector_norm(x, dim=1)
+    batches = list(zip(x.split(64), y.split(64), lengths.split(64))) * 3
+    assert len(batches[15][1]) == 40, "the last batch of an epoch should be smaller"
+    for batch_x, batch_y, batch_lengths in batches:
+        before, gradient = W.clone(), common.loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
+        common.sgd_step(W, gradient, lr=0.1)
+        longest = (W - before).norm(dim=1).max().item()
+        moved.append(longest / ball.longest_move(gradient, batch_lengths, lr=0.1))
+    assert 0.3 < max(moved) <= 1
+    # One example moves the rows that are active there, each as far as it can.
+    one = common.loss_gradient(W, net.a, net.output_bias, x[:1], y[:1])
+    exact = (one.active @ (one.slope[:, None] * one.x)).norm(dim=1).max().item()
+    assert ball.longest_move(one, lengths[:1], lr=1.0) == pytest.approx(exact, rel=1e-3)
+    with pytest.raises(RunError, match="diverged"):
+        ball.longest_move(one._replace(slope=one.slope * math.nan), lengths[:1], lr=1.0)
 
 
 # --------------------------------------------------------------------------- attack 1: the smallest single step

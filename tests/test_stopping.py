@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lib import stopping
-from lib.checkpoint import Checkpoint
+from lib.checkpoint import Checkpoint, Clock
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -100,9 +101,10 @@ def test_of_signals_that_come_again_only_ctrl_c_ends_at_once_what_is_training(te
 
 def test_a_signal_after_the_last_save_ends_the_process_once_the_row_is_there(tmp_path, terminal):
     saving, rows = Checkpoint(tmp_path, "any", {"seed": 0}, "cpu", seconds=0), []
-    with pytest.raises(stopping.Stopped) as stopped, stopping.listening(), saving.alone():
-        saving.save(torch.ones(2, 2))
-        saving.restore(torch.ones(2, 2))
+    run = SimpleNamespace(W=torch.ones(2, 2))
+    with pytest.raises(stopping.Stopped) as stopped, stopping.listening(), saving.exclusive():
+        saving.save_if_due(run, Clock())
+        saving.restore(run)
         os.kill(os.getpid(), signal.SIGINT)
         rows.append("measured")
     assert (rows, stopped.value.signum) == (["measured"], signal.SIGINT)

@@ -1,0 +1,137 @@
+"""A network or a loss that is changed in one place alone gives no numbers: the scripts refuse it in one line."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import advtrain
+import common
+import ntk_normal
+from common import LossGradient, TwoLayerNet
+from lib import RunError, pgd_kernels
+
+SCRIPTS = {
+    "ntk_normal.py": "--width 30 --size 5 --T 1",
+    "advtrain.py": "--width 30 --size 5 --T 1 --atk_iters 2",
+    "advtraingap.py": "--width 30 --size 5 --T 1 --atk_iters 2 --gap 0.3 --bias --box",
+}
+NETWORK_IS_ANOTHER = "computes another network or loss"
+
+
+def leaky_f(net, x):
+    return (F.leaky_relu(net.weighted_input(x) @ net.W.T) @ net.a + net.output_bias) / math.sqrt(net.width)
+
+
+@torch.no_grad()
+def leaky_value_and_input_gradient(net, x):
+    slopes = torch.where(net.weighted_input(x) @ net.W.T > 0, 1.0, 0.01)
+    return leaky_f(net, x), (slopes * net.a) @ net.W[:, : net.d] / math.sqrt(net.width)
+
+
+def leaky_loss_gradient(W, a, output_bias, x, y):
+    z, scale = W @ x.T, -y / math.sqrt(len(a))
+    slope = scale * torch.sigmoid(scale * (a @ F.leaky_relu(z) + output_bias))
+    return LossGradient(torch.where(z > 0, 1.0, 0.01) * a[:, None], slope, x)
+
+
+@pytest.fixture
+def leaky(monkeypatch):
+    """A function that makes the network leaky: in f alone or, if asked to, in all of common.py that SGD and PGD use."""
+
+    def change(everywhere):
+        monkeypatch.setattr(TwoLayerNet, "f", leaky_f)
+        if everywhere:
+            monkeypatch.setattr(TwoLayerNet, "value_and_input_gradient", leaky_value_and_input_gradient)
+            for module in (common, ntk_normal, advtrain):
+                monkeypatch.setattr(module, "loss_gradient", leaky_loss_gradient)
+
+    return change
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_another_activation_is_refused_before_training(leaky, script, tmp_path, name, everywhere):
+    leaky(everywhere)
+    if everywhere:
+        pytest.importorskip("numba")
+    ended = script(name, *SCRIPTS[name].split(), "--out", tmp_path / "rows.csv")
+    error = ended.stderr.splitlines()[-1]
+    assert (ended.code, ended.stdout) == (1, "") and NETWORK_IS_ANOTHER in error and "Traceback" not in ended.stderr
+    culprit = {"ntk_normal.py": "smallest_step"}.get(name, "compiled") if everywhere else "value_and_input_gradient"
+    assert culprit in error and not (tmp_path / "rows.csv").exists()
+
+
+def test_another_activation_in_all_that_is_used_is_trained_and_attacked(leaky, digits, monkeypatch):
+    leaky(everywhere=True)
+    monkeypatch.setattr(pgd_kernels, "compiled", lambda function: None)
+    x, y = digits.train_x[:320], digits.train_y[:320]
+    net, reference = TwoLayerNet(25, 30), TwoLayerNet(25, 30)
+    schedule = {"lr": 0.1, "bs": 32, "T": 1, "patience": 20}
+    advtrain.adversarial_training(net, x, y, V=1.0, eps=0.1, atk_iters=1, **schedule)
+    optimizer = torch.optim.SGD([reference.W], lr=0.1)
+    attacked = x.clone().requires_grad_()
+    F.softplus(-y * reference.f(attacked)).sum().backward()
+    attacked = x + 0.1 * F.normalize(attacked.grad, dim=1)
+    for batch_x, batch_y in zip(attacked.split(32), y.split(32)):
+        optimizer.zero_grad()
+        F.softplus(-batch_y * reference.f(batch_x)).mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(net.W, reference.W)
+
+
+def test_compiled_sgd_is_refused_for_another_activation(leaky, digits):
+    pytest.importorskip("numba")
+    leaky(everywhere=True)
+    net = TwoLayerNet(25, 30)
+    with pytest.raises(RunError, match=f"compiled.*{NETWORK_IS_ANOTHER}"):
+        list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, [1.0], lr=0.1, bs=64, T=1))
+
+
+def test_attacks_from_python_are_refused_too(leaky, digits):
+    leaky(everywhere=False)
+    net, x, y = TwoLayerNet(25, 30), digits.test_x, digits.test_y
+    for attack in (lambda: common.smallest_step(net, x), lambda: common.robust_accuracy(net, x, y, 0.1, 5)):
+        with pytest.raises(RunError, match=f"value_and_input_gradient {NETWORK_IS_ANOTHER}"):
+            attack()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_another_loss_is_refused(script, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(common, "loss", lambda f, y: F.relu(1 - y * f))
+    ended = script(name, *SCRIPTS[name].split(), "--out", tmp_path / "rows.csv")
+    assert ended.code == 1 and f"loss_gradient {NETWORK_IS_ANOTHER}" in ended.stderr.splitlines()[-1]
+
+
+def test_a_network_that_trains_more_than_W_or_nothing_is_refused(digits):
+    class Deeper(TwoLayerNet):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.last = torch.nn.Parameter(torch.ones(()))
+
+        def f(self, x):
+            return self.last * super().f(x)
+
+    frozen = TwoLayerNet(25, 30)
+    frozen.W.requires_grad_(False)
+    for net, named in ((Deeper(25, 30), "W, last"), (frozen, "nothing")):
+        with pytest.raises(RunError, match=f"trains W alone, and not {named}"):
+            common.check_closed_forms(net, digits.train_x, digits.train_y)
+
+
+def test_networks_that_are_hard_on_rounding_are_not_refused(digits):
+    x, y = torch.cat([torch.zeros(2, 25), digits.train_x]), torch.cat([torch.ones(2), digits.train_y])
+    nets = [TwoLayerNet(25, width, seed=seed, bias=bias) for width in (1, 2, 5) for seed in range(5) for bias in (0, 1)]
+    at_kinks, begins_at_0 = TwoLayerNet(25, 200), TwoLayerNet(25, 200)
+    with torch.no_grad():
+        at_kinks.W.round_()
+        begins_at_0.W[100:] = begins_at_0.W[:100]
+        begins_at_0.a[100:] = -begins_at_0.a[:100]
+    for net in [*nets, at_kinks, begins_at_0]:
+        for examples, labels in ((x, y), (x.round(), y), (x[:3], y[:3])):
+            common.check_closed_forms(net, examples, labels)
+            common.smallest_step(net, examples[:20])
+            for box in (False, True):
+                common.pgd(net, examples[:20], labels[:20], 0.1, 5, box)
+            list(ntk_normal.train_until_exit(net, examples[:99], labels[:99], [1e6], lr=0.1, bs=64, T=1))
