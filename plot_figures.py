@@ -1,7 +1,7 @@
 """python plot_figures.py --results results --out figures --figure 2 3 4
 
 Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py wrote
-to the folder --results; when it draws all of them, it also holds the paper's claims against the rows, in claims.md. The
+to the folder --results. When it draws all of them, it also writes what the rows say of the paper's claims, claims.md. The
 files figure2, figure3 and figure4 hold the runs with the scripts' default settings. Runs with other digits, bs, lr, T,
 atk_iters or patience are never averaged with those: they get figures of their own, named after what differs, such as
 figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box get panels. Where

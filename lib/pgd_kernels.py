@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-
 # What computes in place of common.py, for a reader who has changed that.
 COMPILED = "the compiled code in lib/ (not used where pgd_kernels.compiled returns None)"
 

@@ -1,6 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP: a run that is training saves its state at the next step, then ends.
 
-One that is trained ends once its row is written, and what is no run ends at once.
+A run that has been trained ends once its row is written. Anything else, such as drawing figures, ends at once.
 
 SIGTERM is how Slurm, `docker stop` and a machine that is taken away ask a process to end, SIGHUP how a closed terminal
 does.
@@ -22,7 +22,7 @@ class Stopped(BaseException):
 
 class _State:
     asked = None  # the first signal that came during training
-    deferring = False  # whether something asks `asked` now and then
+    deferring = False  # whether a run calls `asked` now and then
 
 
 def asked() -> int | None:
@@ -31,10 +31,10 @@ def asked() -> int | None:
 
 
 def defer(yes: bool) -> None:
-    """From now on signals are, or are not, left to whoever asks for them; but a second Ctrl-C ends the process at once.
+    """If yes, signals no longer end the process: the run finds them by `asked`. A second Ctrl-C still ends it at once.
 
     Other signals may well come twice: a closed terminal's from the system and from the shell, Slurm's SIGTERM from
-    itself and from the batch script. Raises Stopped where one came that nobody asked for.
+    itself and from the batch script. Raises Stopped where one came that the run has not found.
     """
     left, _State.deferring, _State.asked = _State.asked, yes, None
     if left is not None:
