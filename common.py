@@ -9,6 +9,7 @@ sections, definitions and theorems named below are its own. Shapes: n examples, 
 
 import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -196,64 +197,6 @@ def sgd_step(W: torch.Tensor, gradient: LossGradient, lr: float) -> None:
     W.addmm_(gradient.active, gradient.x * gradient.slope[:, None], alpha=-lr / len(gradient.x))
 
 
-@torch.enable_grad()
-def check_input_gradient(net: TwoLayerNet, x: torch.Tensor) -> None:
-    """See that `value_and_input_gradient` is that of net.f, by autograd on eight of the examples x. Raises RunError."""
-    x = x[:8].detach().requires_grad_()
-    f = net.f(x)
-    (gradient,) = torch.autograd.grad(f.sum(), x)
-    closed_f, closed_gradient = net.value_and_input_gradient(x)
-    # Of the size of f and its gradient at W0, since f itself may be 0.
-    one_f, one_gradient = torch.linalg.vector_norm(net.weighted_input(x), dim=1), math.sqrt(net.d)
-    must_agree("TwoLayerNet.value_and_input_gradient", closed_f - f, one_f)
-    must_agree("TwoLayerNet.value_and_input_gradient", closed_gradient - gradient, one_gradient)
-
-
-def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
-    """See that training is about net.f and `loss` as they are: W is all there is to train, and closed forms are theirs.
-
-    Whoever changes the activation in `TwoLayerNet.f`, say, has to change the closed forms alike. They are held against
-    autograd on eight of the examples x (n, d), y (n,). Raises RunError where they differ.
-    """
-    names = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
-    if names != ["W"]:
-        raise RunError(f"training here trains W alone, and not {', '.join(names) or 'nothing'}")
-    check_input_gradient(net, x)
-    off, one = [], []
-    for some_x, some_y in zip(x[:8].detach().split(1), y[:8].split(1)):
-        with torch.enable_grad():
-            (exact,) = torch.autograd.grad(loss(net.f(some_x), some_y).sum(), net.W)
-        gradient = loss_gradient(net.W.detach(), net.a, net.output_bias, net.weighted_input(some_x), some_y)
-        one.append(torch.linalg.vector_norm(exact) + 1e-3 * torch.linalg.vector_norm(gradient.x))
-        off.append(exact.sub_(gradient.active @ (gradient.slope[:, None] * gradient.x)).norm())
-    must_agree("loss_gradient", torch.stack(off), torch.stack(one))
-
-
-def save_network(folder: Path, net: TwoLayerNet, script: str, config: dict) -> None:
-    """Save a trained network to a file in folder that is named after its run.
-
-    The file holds a dict that torch.load reads: `state_dict`, with W, W0 and a (and output_bias if there is one), and
-    `config`, the configuration columns of the run's row. Raises RunError where the file cannot be written.
-    """
-    files.save_whole(Path(folder) / files.run_name(script, config), {"state_dict": net.state_dict(), "config": config})
-
-
-def load_network(path: Path) -> tuple[TwoLayerNet, dict]:
-    """The network that `save_network` saved at path, on the CPU, and its run's configuration.
-
-    Raises RunError where the file is not such a one.
-    """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        config = dict(saved)["config"]
-        net = TwoLayerNet(config["d"], config["width"], config["seed"], bool(config["bias"]))
-        net.load_state_dict(saved["state_dict"])
-    except Exception as error:  # whatever a file that is something else leads to
-        reason = " ".join([type(error).__name__, *str(error).split()])
-        raise RunError(f"cannot load a network from {path} ({reason})") from error
-    return net, config
-
-
 # ------------------------------------------------------------------------------------------- the lazy ball
 
 
@@ -342,7 +285,7 @@ def smallest_step(net, x):
     ]
     step = SmallestStep(*(torch.cat(column) for column in zip(*parts)))
     f, gradient = net.value_and_input_gradient(x[:8])
-    must_agree("smallest_step", step.f[:8] - f, torch.linalg.vector_norm(net.weighted_input(x[:8]), dim=1))
+    must_agree("smallest_step", step.f[:8] - f, usual_f(net, x[:8]))
     must_agree("smallest_step", step.grad_norm[:8] - torch.linalg.vector_norm(gradient, dim=1), math.sqrt(net.d))
     return step
 
@@ -462,10 +405,7 @@ def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, s
     check_input_gradient(net, x)
     way = pgd_kernels.fastest(net, steps=len(y) * atk_iters, box=box) or plain_pgd
     if way is not plain_pgd:
-        one_step = net, x[:8].detach(), y[:8], eps, 1, box, False
-        _, gradient = net.value_and_input_gradient(x[:8].detach())
-        size = torch.linalg.vector_norm(gradient, dim=1, keepdim=True) / eps
-        must_agree(pgd_kernels.COMPILED, (way(*one_step)[0] - plain_pgd(*one_step)[0]) * size, math.sqrt(net.d))
+        check_compiled(way, net, x, y, eps, box)
     for part in in_chunks(net.width, x[start:].detach(), y[start:]):
         yield way(net, *part, eps, atk_iters, box, stop_once_wrong)
 
@@ -476,3 +416,75 @@ def robust_accuracy(
     """The share of the n examples that `pgd` leaves rightly classified at every iterate."""
     _, robust = pgd(net, x, y, eps, atk_iters, box, stop_once_wrong=True)
     return robust.double().mean().item()
+
+
+# ------------------------------------------------------------- not of the paper: checks against autograd, saved networks
+
+
+@torch.enable_grad()
+def check_input_gradient(net: TwoLayerNet, x: torch.Tensor) -> None:
+    """See that `value_and_input_gradient` is that of net.f, by autograd on eight of the examples x. Raises RunError."""
+    x = x[:8].detach().requires_grad_()
+    f = net.f(x)
+    (gradient,) = torch.autograd.grad(f.sum(), x)
+    closed_f, closed_gradient = net.value_and_input_gradient(x)
+    # In units of f and its gradient at W0, since f itself may be 0.
+    must_agree("TwoLayerNet.value_and_input_gradient", closed_f - f, usual_f(net, x))
+    must_agree("TwoLayerNet.value_and_input_gradient", closed_gradient - gradient, math.sqrt(net.d))
+
+
+def usual_f(net: TwoLayerNet, x: torch.Tensor) -> torch.Tensor:
+    """The size that f(x) usually has at W0, of shape (n,): that of w_{s,0} . x, which is N(0, ||x||^2)."""
+    return torch.linalg.vector_norm(net.weighted_input(x), dim=1)
+
+
+def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
+    """See that training is about net.f and `loss` as they are: W is all there is to train, and closed forms are theirs.
+
+    Whoever changes the activation in `TwoLayerNet.f`, say, has to change the closed forms alike. They are held against
+    autograd on eight of the examples x (n, d), y (n,). Raises RunError where they differ.
+    """
+    names = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
+    if names != ["W"]:
+        raise RunError(f"training here trains W alone, and not {', '.join(names) or 'nothing'}")
+    check_input_gradient(net, x)
+    differences, units = [], []
+    for some_x, some_y in zip(x[:8].detach().split(1), y[:8].split(1)):
+        with torch.enable_grad():
+            (exact,) = torch.autograd.grad(loss(net.f(some_x), some_y).sum(), net.W)
+        gradient = loss_gradient(net.W.detach(), net.a, net.output_bias, net.weighted_input(some_x), some_y)
+        units.append(torch.linalg.vector_norm(exact) + 1e-3 * torch.linalg.vector_norm(gradient.x))
+        differences.append(exact.sub_(gradient.active @ (gradient.slope[:, None] * gradient.x)).norm())
+    must_agree("loss_gradient", torch.stack(differences), torch.stack(units))
+
+
+def check_compiled(way: Callable, net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, box: bool) -> None:
+    """See that a compiled way to take PGD's steps takes the first one as `plain_pgd` does. Raises RunError."""
+    one_step = net, x[:8].detach(), y[:8], eps, 1, box, False
+    size = torch.linalg.vector_norm(net.value_and_input_gradient(one_step[1])[1], dim=1, keepdim=True)
+    must_agree(pgd_kernels.COMPILED, (way(*one_step)[0] - plain_pgd(*one_step)[0]) * (size / eps), math.sqrt(net.d))
+
+
+def save_network(folder: Path, net: TwoLayerNet, script: str, config: dict) -> None:
+    """Save a trained network to a file in folder that is named after its run.
+
+    The file holds a dict that torch.load reads: `state_dict`, with W, W0 and a (and output_bias if there is one), and
+    `config`, the configuration columns of the run's row. Raises RunError where the file cannot be written.
+    """
+    files.save_whole(Path(folder) / files.run_name(script, config), {"state_dict": net.state_dict(), "config": config})
+
+
+def load_network(path: Path) -> tuple[TwoLayerNet, dict]:
+    """The network that `save_network` saved at path, on the CPU, and its run's configuration.
+
+    Raises RunError where the file is not such a one.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        config = dict(saved)["config"]
+        net = TwoLayerNet(config["d"], config["width"], config["seed"], bool(config["bias"]))
+        net.load_state_dict(saved["state_dict"])
+    except Exception as error:  # whatever a file that is something else leads to
+        reason = " ".join([type(error).__name__, *str(error).split()])
+        raise RunError(f"cannot load a network from {path} ({reason})") from error
+    return net, config

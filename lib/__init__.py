@@ -36,7 +36,7 @@ def must_agree(name: str, difference: torch.Tensor, unit: torch.Tensor | float) 
     Most, since rounding may turn a neuron on in one way to compute a network, and off in the other. name: what computes it.
     """
     off = torch.linalg.vector_norm(difference.flatten(1) if difference.dim() > 1 else difference[:, None], dim=1)
-    if 2 * (off <= 1e-4 * unit).sum() <= len(off):
+    if 2 * (off <= 1e-4 * unit).sum() < len(off):
         raise RunError(
             f"{name} computes another network or loss than TwoLayerNet.f and loss do: change it as they were changed"
         )
