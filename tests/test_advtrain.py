@@ -13,14 +13,6 @@ from lib import RunError
 from lib.results import read_rows
 
 
-def test_the_radius_is_C0_over_the_root_of_the_width(monkeypatch, script):
-    radii = []
-    monkeypatch.setattr(advtrain, "train_and_attack", lambda name, args, C0, V: radii.append((name, C0, V)))
-    for options in ("--width 400 --C0 3", "--width 400"):
-        assert script("advtrain.py", *options.split()).code == 0
-    assert radii == [("advtrain", 3, 3 / 20), ("advtrain", 10, 10 / 20)]
-
-
 @pytest.mark.parametrize("bias", [False, True])
 def test_adversarial_training_projects_after_every_step(bias):
     data = common.load_digits(0, 1, 5, normalize=True, seed=0)

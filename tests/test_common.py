@@ -414,16 +414,6 @@ def test_smallest_step_flips_every_test_example_and_nothing_shorter_does(lazy_ne
 # ------------------------------------------------------------------------------------------ attack 2: PGD
 
 
-def test_pgd_is_the_plain_one(net, examples):
-    x, y = examples
-    y = torch.where(torch.arange(50) < 40, 1, -1) * net.f(x).detach().sign()
-    for box in (False, True):
-        delta, robust = common.pgd(net, x, y, 0.3, 12, box)
-        plain_delta, plain_robust = common.plain_pgd(net, x, y, 0.3, 12, box)
-        torch.testing.assert_close(delta, plain_delta)
-        assert torch.equal(robust, plain_robust) and 5 < robust.sum() < 35
-
-
 def test_robust_accuracy_falls_with_eps_from_the_clean_accuracy(lazy_net):
     net, data = lazy_net(10, 200)
     x = F.normalize(data.test_x, dim=1)
