@@ -169,12 +169,13 @@ def train_until_exit(
                     f"the first step leaves the ball of radius {radii[0]:g}: nothing is trained (try a smaller --lr)"
                 )
             sgd.put_back(inside)
-            with clock.paused() as seconds:
-                while radii and reach > radii[0]:
-                    yield Exit(epoch, run.step, True, seconds)
-                    radii.pop(0)
+            seconds = clock.seconds()
+            while radii and reach > radii[0]:
+                yield Exit(epoch, run.step, True, seconds)
+                radii.pop(0)
             if not radii:
                 return
+            clock = Clock(seconds)  # what the caller did does not count
         progress.show(run.step, "deviation <= {:.2f} V, balls left: {}", reach / radii[0], len(radii))
     seconds = clock.seconds()
     sgd.put_back(W)

@@ -1,18 +1,4 @@
-"""The machinery that the paper does not speak of: no file here need be read to know what an experiment does.
-
-pgd_kernels  PGD compiled for the CPU, with the results of the few lines in common.py
-sgd_kernels  SGD steps compiled for the CPU, for images that are mostly 0
-checkpoint   the state of an unfinished run, and its clock
-stopping     Ctrl-C and other signals that ask a run to end
-progress     what a run shows: lines, and a bar or a line each minute
-results      the CSV files
-files        folders, files that are whole or not there
-mnist        MNIST's files
-command_line the options that the scripts share, and errors in one line
-groups       rows by setting, seed and cell
-ticks        the ticks of the figures' axes
-claims       what the rows say of the paper's claims, as claims.md
-"""
+"""The machinery that the paper does not speak of: no file here need be read to know what an experiment does."""
 
 import math
 

@@ -22,17 +22,10 @@ class Clock:
     """The seconds that a run has trained for, those before a kill included."""
 
     def __init__(self, seconds: float = 0.0):
-        self.before, self.started = seconds, time.perf_counter()
+        self.started = time.perf_counter() - seconds
 
     def seconds(self) -> float:
-        return self.before + time.perf_counter() - self.started
-
-    @contextlib.contextmanager
-    def paused(self):
-        """A context whose own time does not count; it gives the seconds until then."""
-        self.before = self.seconds()
-        yield self.before
-        self.started = time.perf_counter()
+        return time.perf_counter() - self.started
 
 
 # What training without a checkpoint has in its place.
