@@ -159,7 +159,7 @@ def draw(args):
     if not drawn:
         raise RunError(f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}")
     if parts == GRIDS and any(rows.values()):
-        drawn["claims.md"] = claims.tell(rows, caps)
+        drawn["claims.md"] = claims.as_markdown(rows, caps)
     save(drawn, args.out)
 
 

@@ -1,362 +1,340 @@
-"""The paper's claims, held against the rows of the results: CLAIMS, and `tell`, which words them as claims.md."""
+"""The paper's claims, compared with the rows of the results: `as_markdown` writes them as claims.md."""
 
-import textwrap
-from collections.abc import Callable
+import math
+from functools import partial
+from operator import itemgetter
 from typing import NamedTuple
 
-from lib import evidence
-from lib.evidence import SYMBOLS, Record, distinct, span
-from lib.groups import ADVERSARIAL_SETTINGS, SCRIPTS, SETTINGS, by_settings, describe, eta_at_norm_1, grouped
-from lib.results import cap_key
+import numpy as np
 
-PROTOCOLS = {(0, 0): "Paper's formulas", (1, 1): "Authors' bias and box"}
+from lib import groups
+from lib.groups import crossings, exponents, grouped
+from lib.results import ended_by_T
+
+PROTOCOLS = {0: "paper's formulas", 1: "bias and box"}
+INPUTS = {0: "pixels", 1: "norm 1"}
+LEVELS = {"left": (0.95, 0.5, 0.05), "right": (0.05, 0.5, 0.9, 0.95)}  # of robust accuracy, in the panels of Figure 4
+# 97.5% quantiles of Student's t at 1, 2, ... degrees of freedom, for 2 to 10 seeds.
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
+QUANTITIES = {
+    "‖δ‖/‖x‖": itemgetter("rel_delta_mean"),
+    "‖∇f‖": itemgetter("grad_norm_mean"),
+    "η": itemgetter("eta_mean"),
+    "η at x/‖x‖": groups.eta_at_norm_1,
+    "f": itemgetter("abs_f_mean"),
+    "η‖∇f‖²": lambda row: row["eta_mean"] * row["grad_norm_mean"] ** 2,
+    "no flip": itemgetter("no_flip"),
+    "deviation": lambda row: row["max_deviation"] / row["V"],
+}
 
 
-class Claim(NamedTuple):
-    """A claim of the paper: in brief, in its own words with their place, what is asked for, and who looks for it.
+class Estimate(NamedTuple):
+    """A number, between low and high as far as seeds and the grid's spacing allow; its tolerance is from least to most."""
 
-    width is the paper's m, if it is to be said where the runs have another.
+    best: float
+    low: float
+    high: float
+    seeds: int  # that it rests on
+    least: float
+    most: float
+    ended: bool = False  # whether T ended the runs that decide, so that more epochs might change it
+
+
+def verdict(estimates: list[Estimate]) -> str:
+    """The word for a claim that asks every estimate to lie within its tolerance; PAGE has the rule in words."""
+    missed = [one for one in estimates if not one.least <= one.best <= one.most]
+    if any(not one.ended and (one.high <= one.least or one.low >= one.most) for one in missed):
+        return "no"
+    sure = [one.seeds > 1 and not one.ended and one.least <= one.low and one.high <= one.most for one in estimates]
+    return "open" if missed else "yes" if all(sure) else "nearly"
+
+
+def estimate(values: list[float], least: float, most: float, allowed=(), ended: bool = False) -> Estimate:
+    """The Estimate of a mean over seeds. values has one of each seed, and allowed what else the mean may be."""
+    mean, half = (np.mean(values), half_interval(values)) if len(values) else (math.nan, 0)
+    ends = [*allowed, *([mean - half, mean + half] if len(values) else [])]
+    return Estimate(mean, min(ends), max(ends), len(values), least, most, ended)
+
+
+def half_interval(values: list[float]) -> float:
+    """Half the 95% t interval of the mean of the values, one for each seed; 0 for a single one."""
+    return T_QUANTILES[min(len(values) - 2, 8)] * np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0
+
+
+def decimal(value, digits=2):
+    return f"{round(value, digits) + 0:.{digits}f}".replace("-", "−").replace("inf", "∞").replace("nan", "?")
+
+
+def mean_text(values, digits=2):
+    half = f" ± {half_interval(values):.{digits}f}" if len(values) > 1 else ""
+    return decimal(np.mean(values), digits) + half if len(values) else "–"
+
+
+def in_words(estimates, digits, unit):
+    """The best estimates, in brackets all that is allowed, and how many more epochs might carry into the tolerance."""
+    known = [one.best for one in estimates if math.isfinite(one.best)] or [math.nan]
+    pairs = (known, [end for one in estimates for end in (one.low, one.high)])
+    best, allowed = (dict.fromkeys(decimal(end, digits) for end in (min(ends), max(ends))) for ends in pairs)
+    ended = sum(one.ended and not one.least <= one.best <= one.most for one in estimates)
+    text = " to ".join(best) + unit + (f" [{', '.join(allowed)}]" if allowed != best else "")
+    return text + (f"; T ended {ended} of {len(estimates)}" if ended else "")
+
+
+def figure2(runs, *inputs, C0=10):
+    """The curves of Figure 2 for these INPUTS: a dict of (normalize, width, C0) to rows."""
+    rows = [row for row in runs["ntk_normal"] if row["C0"] == C0 and row["normalize"] in inputs]
+    return grouped(rows, "normalize", "width", "C0")
+
+
+def mean_error(runs, inputs):
+    for rows in figure2(runs, inputs).values():
+        errors, seeds = [100 * row["test_error"] for row in rows], len(grouped(rows, "seed"))
+        yield Estimate(np.mean(errors), min(errors), max(errors), seeds, -math.inf, 1, any(map(ended_by_T, rows)))
+
+
+def slopes(rows, symbol):
+    """The exponents in d of the quantity, one of each seed, over all d and from d = 100 on."""
+    over_all, used = exponents(rows, QUANTITIES[symbol])
+    return over_all, exponents([row for row in used if row["d"] >= 100], QUANTITIES[symbol])[0]
+
+
+def powers_of_d(runs, symbols, least, most, inputs):
+    for rows, symbol in [(rows, symbol) for rows in figure2(runs, inputs).values() for symbol in symbols]:
+        over_all, upper = slopes(rows, symbol)
+        ends = [np.mean(upper) + sign * half_interval(upper) for sign in (-1, 1) if upper]
+        if over_all:
+            yield estimate(over_all, least, most, ends, any(map(ended_by_T, rows)))
+
+
+def figure3(runs):
+    """Figure 3's m, and a dict of d to the rows, by C0, of each seed whose network left as many balls as any seed's."""
+    rows, paths = groups.keep_one_value(runs["ntk_normal"], "normalize", 0, "C0", "size"), {}
+    width = groups.width_of_figure3(rows) if rows else 0
+    for d, there in grouped([row for row in rows if row["width"] == width and not ended_by_T(row)], "d").items():
+        found = [sorted(own, key=itemgetter("C0")) for own in grouped(there, "seed").values()]
+        balls = [[row["C0"] for row in own] for own in found]
+        most = max(balls, key=lambda own: (len(own), balls.count(own), own))
+        paths |= {d: [path for path, own in zip(found, balls) if own == most]} if len(most) > 1 else {}
+    return width, paths
+
+
+def growth(paths, symbol):
+    """The quantity's factors from the first C0 to the last, one of each seed, and its mean factor at each step."""
+    values = np.array([[QUANTITIES[symbol](row) for row in path] for path in paths])
+    alive = (np.isfinite(values) & (values > 0)).all()
+    return (values[:, -1] / values[:, 0], (values[:, 1:] / values[:, :-1]).mean(axis=0)) if alive else ([], [])
+
+
+def grows_with_C0(runs, symbol):
+    grown = [growth(paths, symbol) for paths in figure3(runs)[1].values()]
+    return [estimate(factors, 1, math.inf, steps) for factors, steps in grown if len(factors)]
+
+
+def none_beyond(runs, symbol, most, scripts):
+    rows = [row for script in scripts for row in runs[script]]
+    worst = max(map(QUANTITIES[symbol], rows), default=0)
+    return [Estimate(worst, worst, worst, len(grouped(rows, "seed")), -math.inf, most)] if rows else []
+
+
+def passing(rows, panel, level):
+    """Where robust accuracy passes the level: the known places, one of each seed, and the ends of where it may be.
+
+    More epochs may raise robust accuracy, so that a run below the level is an end only if T did not end it.
     """
-
-    title: str
-    source: str
-    criterion: str
-    examine: Callable[[dict], list[Record]]
-    width: float | None = None
-
-
-class Section(NamedTuple):
-    """What the runs with some settings say of a claim: a list of Records for each of the PROTOCOLS."""
-
-    number: int
-    settings: tuple
-    findings: list[list[Record]]
+    places, ends = [], []
+    for seed, found in crossings(rows, "scaled", panel == "left", level).items():
+        below = [row for row in rows if row["seed"] == seed and row["robust_test_acc"] < level and not ended_by_T(row)]
+        at = [row["scaled"] for row in below]
+        ends.append((found.low, min(at, default=math.inf)) if panel == "left" else (max(at, default=0), found.high))
+        places += [found.place] if math.isfinite(found.place) else []
+    return places, np.mean(ends, axis=0).round(9)
 
 
-# ---------------------------------------------------------------------------------------------------- the claims
+def passes(runs, panel, level, least, most, of_cap=False):
+    for rows in runs[panel].values():
+        places, ends = passing(rows, panel, level * rows[0]["cap_at_4"] if of_cap else level)
+        yield estimate(places, least, most, ends)
 
+
+def exponent_of_brackets(across: list[float], found: list[tuple]) -> tuple[float, float, float]:
+    """The slope of log(place) over log(across), and the least and the most of it; found has (place, low, high) of each."""
+    logs = np.log(across) - np.log(across).mean()
+    ends = np.log(found) * (logs / np.square(logs).sum())[:, None]
+    return ends[:, 0].sum(), ends[:, 1:].min(axis=1).sum(), ends[:, 1:].max(axis=1).sum()
+
+
+def powers_of_places(runs, panel, levels):
+    """The exponents of ε in d, or of V in m, at the levels of robust accuracy that it passes at three d or m, or more."""
+    for level in levels:
+        known = {}
+        for across, rows in runs[panel].items():
+            found = crossings(rows, "scaled", panel == "left", level).items()
+            found = {seed: np.array(one) / math.sqrt(across) for seed, one in found if math.isfinite(one.place)}
+            if found and rows[0].get("cap_at_4", 1) >= 0.95:  # else no classifier could be robust up to ε√d = 4
+                known[across] = found
+        seeds = sorted(set.intersection(*map(set, known.values()))) if len(known) > 2 else []
+        fitted = [exponent_of_brackets([*known], [found[seed] for found in known.values()]) for seed in seeds]
+        if fitted:
+            yield estimate([one[0] for one in fitted], -0.6, -0.4, np.mean(fitted, axis=0)[1:])
+
+
+def robust_past_25(runs):
+    beyond = [row for rows in runs["right"].values() for row in rows if row["scaled"] > 25]
+    for rows in grouped(beyond, "width", "V").values():
+        yield estimate([100 * row["robust_test_acc"] for row in rows], 95, math.inf, (), any(map(ended_by_T, rows)))
+
+
+def accuracy_lost(runs, least_robust):
+    """How far test accuracy is below the largest V's, for each m and V with this robust accuracy or more."""
+    for rows in runs["right"].values():
+        *smaller, largest = grouped(rows, "V").values()
+        best = np.mean([row["test_acc"] for row in largest])
+        for same in smaller:
+            if np.mean([row["robust_test_acc"] for row in same]) >= least_robust:
+                lost = [100 * (best - row["test_acc"]) for row in same]
+                yield estimate(lost, -math.inf, 1, (), any(map(ended_by_T, same)))
+
+
+PAGE = """# The paper's claims
+
+A verdict is *yes* if all that seeds and the grid's spacing allow is within the tolerance, *nearly* if the best estimate
+is, *no* if nothing they allow is, *open* otherwise or if T ended the runs that decide. A claim made of several
+estimates, such as one for each m or d, is *yes* or *nearly* if all of them are that at least, and *no* if one of them is.
+
+Cells have the best estimates, and in brackets all that is allowed: by the 95% t interval over seeds and by the runs on
+either side; for exponents in d by the fit from d = 100 on; for growth by every step of C0; for test errors by single
+networks. One seed has no interval and allows *nearly* at most. All tolerances are ours: 0.1 for exponents, the others
+are in the first column.
+
+{claims}
+*Bias and box*: the trained bias and, in Figure 4, the clipping to [0, 1] of the authors' scripts. *Norm 1*: trained on
+inputs scaled as the theorem assumes, as all in Figure 4. *Cap*: the most that any classifier can reach. *T*: most epochs.
+
+## Exponents in d (Figure 2)
+
+Over all d; from d = 100 on. ± is half the t interval. η at x/‖x‖ is (‖δ‖/‖x‖)/‖∇f‖: for pixels η itself falls more
+slowly, because ‖x‖ grows like √d.
+
+{exponents}
+## Growth with C0 (Figure 3): factors from the first ball to the last that the networks left
+{growth}
+## Figure 4 left: ε√d at which robust accuracy passes a level ({advtrain})
+{left}
+## Figure 4 right: V√m at which robust accuracy passes a level ({advtraingap})
+{right}
+## Test errors (Figure 2)
+
+{errors}"""
+
+# Each claim with its tolerance, the digits and the unit of its numbers, and a function that gives Estimates, with what it
+# takes beside the runs of one protocol.
 CLAIMS = [
-    Claim(
-        "Every trained network has a test error below 1%",
-        "“each of the trained models achieves a test error of less than 1%” (Section 5.1)",
-        "each network has a test error below 1%. Balls that T epochs did not leave hold the same network; it counts "
-        "once.",
-        evidence.small_test_error,
-    ),
-    Claim(
-        "A step of size ‖δ‖/‖x‖ = O(1/√d) flips every example",
-        "“the minimum size of the perturbation vector (normalized by the input norm)” behaves as O(1/√d) (Section "
-        "5.1, Figure 2 left); “a single gradient step on f suffices” for any x (Section 3, Theorem 3.1)",
-        "the mean of ‖δ‖/‖x‖ falls like 1/√d: its fitted exponent is within 0.1 of −1/2. Only C0 = 10, as in Figure "
-        "2, is judged. The last column is the largest sum of a mean and two standard deviations over the test examples.",
-        evidence.power_of_d(-0.5, {"‖δ‖/‖x‖": lambda row: row["rel_delta_mean"]}, evidence.scaled_steps),
-    ),
-    Claim(
-        "The gradient norm ‖∇f‖ is roughly Ω(√d)",
-        "“the gradient norm behaves roughly as Ω(√d)” (Section 5.1, Figure 2 middle); ‖∇f‖ ≥ √d/4 (Lemma 4.2)",
-        "the mean of ‖∇f‖ grows like √d: its fitted exponent is within 0.1 of 1/2. Only C0 = 10, as in Figure 2, is "
-        "judged. The last column is to be compared with the 1/4 of Lemma 4.2.",
-        evidence.power_of_d(0.5, {"‖∇f‖": lambda row: row["grad_norm_mean"]}, evidence.scaled_gradients),
-    ),
-    Claim(
-        "The step size η is O(1/d)",
-        "“the minimum step-size required to flip the label” behaves as O(1/d) (Section 5.1, Figure 2 right; Theorem "
-        "3.1)",
-        "the means of η and of (‖δ‖/‖x‖)/‖∇f‖ fall like 1/d: their fitted exponents are within 0.1 of −1. The second "
-        "is what η would be at x/‖x‖, and its exponent the difference of those of claims 2 and 3. Only C0 = 10, as in "
-        "Figure 2, is judged. Only of Section 5.2 does the paper say that inputs were scaled to norm 1, as Theorem 3.1 "
-        "assumes; here networks trained on either are shown, where there are some.",
-        evidence.power_of_d(-1, {"η": lambda row: row["eta_mean"], "(‖δ‖/‖x‖)/‖∇f‖": eta_at_norm_1}),
-    ),
-    Claim(
-        "With C0, ‖∇f‖ and η grow, and so does ‖δ‖",
-        "“as C0 increases, both the size of the gradient and the minimum step size required to flip the label "
-        "increase, thereby increasing the size of the perturbation vector” (Section 5.1, Figure 3, at m = 100,000)",
-        "each of ‖∇f‖, η and ‖δ‖/‖x‖ is larger at each C0 than at the one before, at every d. Only networks that left "
-        "their ball count, and only the paper's m is judged, or the one that stands in for it. A cell gives the growth "
-        "from the first C0 to the last, and a mark for each step between.",
-        evidence.grows_with_C0,
-        width=100000,
-    ),
-    Claim(
-        "|f| and η‖∇f‖² are O(1)",
-        "|f| ≤ 2√log(2/γ) + C0 with probability 1 − γ (Lemma 4.1); |η| = C2/‖∇f‖² (Theorem 3.1)",
-        "neither |f|/‖x‖ nor η‖∇f‖²/‖x‖ grows with d: their fitted exponents are at most 0.1. The ranges are over d, "
-        "of means over seeds.",
-        evidence.bounded,
-    ),
-    Claim(
-        "Networks are robust below ε = 5/√d and not above",
-        "“for perturbation sizes slightly larger than 5/√d, the robust accuracy drops to 0, while the trained "
-        "networks are robust against smaller perturbations” (Section 5.2, Figure 4 left)",
-        "at every d robust accuracy is at least 0.9 times the cap up to ε√d = 4, passes 0.05 between 4 and 6, and is "
-        "at most 0.05 beyond 5. Also, ε at 0.05 must go like a power of d within 0.1 of −1/2. The paper's 5/√d is where "
-        "robust accuracy reaches 0; where it passes 0.95 and 0.5 is told, not judged. The cap is the most that any "
-        "classifier can reach, since two test digits with different labels, at most 2ε apart, cannot both be right "
-        "(sweeps/figure4_cap.py). It is told where it is below 1, and where it is unknown an accuracy that is too low is "
-        "a ?. It never falls below the share of the commoner digit, 0.54 for 0 and 1.",
-        evidence.falls_past_5,
-    ),
-    Claim(
-        "The radius V at which networks become robust goes like 1/√m",
-        "“a phase transition in the robust test accuracy at value of V around O(1/√m)” (Section 5.2, Figure 4 right)",
-        "the V at which robust accuracy passes 0.05, 0.5, 0.9 and 0.95 go like powers of m within 0.1 of −1/2. Only "
-        "levels that it passes at three m or more are judged. The paper's 25/√m is where the transition ends, not its "
-        "middle; claims 9 and 10 are about its ends.",
-        evidence.rises_like_a_root,
-    ),
-    Claim(
-        "Just past V = 25/√m networks are nearly wholly robust",
-        "“even a slight deviation from the 25/√m radius allows for training networks that are completely robust "
-        "against the PGD attacks” (Section 5.2, Figure 4 right)",
-        "at every m with runs beyond V√m = 25 robust accuracy is at least 0.95 in all of them.",
-        evidence.robust_past_25,
-    ),
-    Claim(
-        "With a smaller V robust accuracy quickly drops to 0",
-        "“With a smaller radius, however, the robust test accuracy quickly drops to 0” (Section 5.2, Figure 4 right)",
-        "at every m robust accuracy is down to 0.05 at half of 25/√m: it passes 0.05 at V√m = 12.5 or more. That half "
-        "is quick enough is our reading.",
-        evidence.zero_before_25,
-    ),
-    Claim(
-        "Every network lies in its lazy ball",
-        "“the models that our training algorithm returns are guaranteed to satisfy the lazy regime assumption” "
-        "(Section 5.1; Definition 2.1); “after each gradient step, we project the weights” (Section 5.2)",
-        "each network's largest deviation is at most V. Only networks of the paper's formulas are judged. The authors' "
-        "own networks lie outside, by up to 6%, since their scripts project once an epoch, after they have measured. "
-        "Ours with bias and box are projected after each step and lie inside, which says nothing of theirs.",
-        evidence.in_the_ball,
-    ),
-    Claim(
-        "The projection does not hurt the test accuracy",
-        "the projection “does not hurt the test accuracy of the trained models” (Section 5.2)",
-        "at every m and V the test accuracy is at most 1 percentage point below that at the largest V, which projects "
-        "least.",
-        evidence.keeps_test_accuracy,
-    ),
+    ("Test errors are below 1% (§5.1, pixels)", 2, "%", mean_error, 0),
+    ("Test errors are below 1% (§5.1, norm 1)", 2, "%", mean_error, 1),
+    ("‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, pixels)", 2, "", powers_of_d, ["‖δ‖/‖x‖"], -0.6, -0.4, 0),
+    ("‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, norm 1)", 2, "", powers_of_d, ["‖δ‖/‖x‖"], -0.6, -0.4, 1),
+    ("‖∇f‖ grows like d^0.5 (Fig. 2, pixels)", 2, "", powers_of_d, ["‖∇f‖"], 0.4, 0.6, 0),
+    ("‖∇f‖ grows like d^0.5 (Fig. 2, norm 1)", 2, "", powers_of_d, ["‖∇f‖"], 0.4, 0.6, 1),
+    ("η falls like d^−1 (Fig. 2, pixels)", 2, "", powers_of_d, ["η"], -1.1, -0.9, 0),
+    ("η falls like d^−1 (Fig. 2, norm 1)", 2, "", powers_of_d, ["η"], -1.1, -0.9, 1),
+    ("f and η‖∇f‖² do not grow with d (Lemma 4.1, norm 1)", 2, "", powers_of_d, ["f", "η‖∇f‖²"], -math.inf, 0.1, 1),
+    ("One step flips every test example (Theorem 3.1)", 0, " not flipped", none_beyond, "no flip", 0, SCRIPTS[:1]),
+    ("‖∇f‖ grows with C0 at every d (Fig. 3)", 2, "-fold", grows_with_C0, "‖∇f‖"),
+    ("η grows with C0 at every d (Fig. 3)", 2, "-fold", grows_with_C0, "η"),
+    ("‖δ‖ grows with C0 at every d (Fig. 3)", 2, "-fold", grows_with_C0, "‖δ‖/‖x‖"),
+    ("Robust accuracy falls to 0 at ε√d = 5 (5% at 4 to 6; §5.2)", 1, "", passes, "left", 0.05, 4, 6),
+    ("Networks are robust below it (90% of the cap to ε√d = 4)", 1, "", passes, "left", 0.9, 4, math.inf, True),
+    ("That ε goes like d^−0.5 (§5.2; where the cap at 4 is ≥ 95%)", 2, "", powers_of_places, "left", [0.05]),
+    ("V for robust networks goes like m^−0.5 (§5.2)", 2, "", powers_of_places, "right", LEVELS["right"]),
+    ("Robust accuracy is high past V√m = 25 (95%; §5.2)", 1, "%", robust_past_25),
+    ("Below 25 it soon drops to 0 (5% at 12.5 or more: our reading)", 1, "", passes, "right", 0.05, 12.5, math.inf),
+    ("Every network lies in its lazy ball (§5)", 3, " V", none_beyond, "deviation", 1, SCRIPTS),
+    ("The projection keeps test accuracy (1 point; §5.2)", 1, " points lost", accuracy_lost, 0),
+    ("The same where robust accuracy is 10% or more", 1, " points lost", accuracy_lost, 0.1),
 ]
 
 
-# ------------------------------------------------------------------------------------------------------- claims.md
+def by_protocol(rows, caps):
+    """For each protocol a dict of script, and of panel of Figure 4, to rows; and the settings of each script in words.
 
-HEAD = f"""# The paper's claims, checked against the runs
-
-This file says how {len(CLAIMS)} claims of the paper fare in the runs of the results folder. Each claim is split into checks, such
-as one for each width. The table says how many of them hold:
-
-- *holds (35 of 35)*: all 35 checks hold.
-- *partly (5 of 18, 3 undecided)*: 5 of 18 checks hold, the runs cannot decide 3, and the others fail.
-- *fails (0 of 14)*: no check holds.
-- *open*: the runs are too few, too short or too far apart to decide any check.
-- –: no runs could tell.
-
-*Paper's formulas* are runs of the network and the attack as the paper writes them. *Authors' bias and box* are runs
-with a trained bias (`--bias`) and, in Section 5.2, with attacks clipped to pixels from 0 to 1 (`--box`), as in the
-authors' scripts. What else these scripts do differently is in docs/protocol.md, and not in these runs.
-
-A claim may have runs with several settings, such as another T. The table has those settings of which there are most
-runs. The last column names what differs from the scripts' defaults, and a width m that stands in for the paper's.
-"""
-
-READING = """## How to read the sections
-
-Each section quotes the paper, says when we take the claim to hold, and gives a table for each protocol. The tolerances
-are ours, since the paper has none. A check that holds has a ✓, one that fails a ✗, and one that the runs cannot decide
-a ?. Where a check is made of many networks, a cell counts those for which it holds.
-
-The input has dimension d, and the network has width m. Its weights stay in the lazy ball, which has the radius
-V = C0/√m around the initial weights. The smallest step that flips the prediction for an example x is δ = η∇f(x). The
-attacks of Section 5.2 move x by ε at most. T is the largest number of epochs.
-
-- *Measured values* are means over the test examples. Ratios and products are of these means.
-- *0.35 ± 0.11* is a mean over seeds with half the width of its 95% t interval. It tells how the seeds scatter, not how
-  well a power law fits. A number without ± is of one seed, or of all runs together.
-- *The exponent of ‖∇f‖* is the a for which d^a fits ‖∇f‖ best: the slope of log ‖∇f‖ over log d.
-- *Runs that T ended* were still in their ball after T epochs (Section 5.1), or still gaining (Section 5.2). More epochs
-  might raise their robust accuracy, so one that is too low is a ?.
-- *Runs stopped at 0* are those of Section 5.2 that patience ended at a robust training accuracy below 0.001. As 0 gains
-  nothing, that is mostly after 21 epochs. Those that we trained for all 100 epochs stayed there (docs/protocol.md).
-- *Inputs of norm 1* are what Theorem 3.1 assumes. Without bias f(cx) = c f(x) for c > 0. So |f|/‖x‖, η‖∇f‖²/‖x‖ and
-  (‖δ‖/‖x‖)/‖∇f‖ are the values of |f|, η‖∇f‖² and η at x/‖x‖. Where some networks were trained on such inputs
-  (`--normalize`), a column says which.
-- *0.95 at ε√d* is the ε√d at which robust accuracy passes 0.95. It is interpolated between two neighbouring runs, if
-  they are no more than a factor of 2 apart. The same for other levels, and for V√m. With several seeds it is a mean; seeds
-  with fewer runs than others are left out. A power of d or m is fitted to these places.
-- *As the runs on either side allow*: the true place may be anywhere between the two runs, and the power with it. A place
-  or power has a ✓ if the interpolated one is what is asked for, a ✗ if none between the two runs would be, and a ?
-  otherwise. A place also has a ? if a seed that was left out contradicts it. And it has a ? if it comes too early, but T
-  ended the run there: more epochs might move it on.
-
-Theorem 3.1 also assumes max(d^2.4, C3 log(1/γ)) ≤ m ≤ C4 exp(d^0.24), with constants that it does not name. Of the 21
-pairs of d and m in the paper's Figure 2, 4 have d^2.4 ≤ m: d = 25 at m = 10,000, and d = 25, 49, 100 at m = 100,000. None
-of these meets the last condition unless C4 is 1,147 or more.
-
-`plot_figures.py` writes this file from the rows alone.
-"""
-
-
-def tell(rows: dict[str, list[dict]], caps: dict[tuple, float]) -> str:
-    """The text of claims.md, from the rows of each script and the table of sweeps/figure4_cap.py.
-
-    caps is a dict of (num1, num2, d, eps) to the most that robust accuracy can be.
+    Of several settings it takes those with most runs. A panel is a dict of d, or m, to rows with a column `scaled`, which
+    is ε√d, or V√m. In the left one `cap_at_4` is the most that any classifier can reach at ε√d = 4, 1 if unknown.
     """
-    tables, left_out = by_protocol(rows | {"advtrain": [with_cap(row, caps) for row in rows["advtrain"]]})
-    sections = [
-        Section(number, settings, [claim.examine(protocols[key]) for key in PROTOCOLS])
-        for settings, protocols in sorted(tables.items())
-        for number, claim in enumerate(CLAIMS, start=1)
-    ]
-    sections = [section for section in sections if any(section.findings)]
-    main = {}
-    for section in sections:  # the default settings come first, and stay on a tie
-        if section.number not in main or how_many_runs(section) > how_many_runs(main[section.number]):
-            main[section.number] = section
-    text = [HEAD, summary(main), READING]
-    text += [tell_section(main[number]) for number in sorted(main)]
-    others = [section for section in sections if section is not main[section.number]]
-    if others:
-        text.append("## Other settings\n\nThe claims and what is asked for are those above.\n")
-        text += [tell_section(section, again=True) for section in others]
-    if left_out:
-        runs = "1 run" if left_out == 1 else f"{left_out} runs"
-        text.append(f"Left out: {runs} of Section 5.2 with `--bias` or `--box` alone.\n")
-    return "\n".join(text)
-
-
-def with_cap(row, caps):
-    """The row with a column for its cap, where caps has one."""
-    return row | {"cap": caps[cap_key(row)]} if cap_key(row) in caps else row
-
-
-def by_protocol(rows):
-    """A dict of settings to protocol to script to rows, and how many runs are of neither of the PROTOCOLS."""
-    tables, left_out = {}, 0
-    for script in SCRIPTS:
-        usual = ADVERSARIAL_SETTINGS
-        if script == "ntk_normal":
-            # Bias makes the protocol, and inputs of norm 1 are told beside the others.
-            usual = {name: value for name, value in SETTINGS.items() if name not in ("bias", "normalize")}
-        for settings, (runs,) in by_settings(usual, rows[script]).items():
-            for row in runs:
-                protocol = row["bias"], row.get("box", row["bias"])
-                if protocol in PROTOCOLS:
-                    empty = {key: {name: [] for name in SCRIPTS} for key in PROTOCOLS}
-                    tables.setdefault(settings, empty)[protocol][script].append(row)
-                else:
-                    left_out += 1
-    return tables, left_out
-
-
-def rows_of(records):
-    return distinct(row for record in records for row in record.rows)
-
-
-def checks_of(records):
-    return [check for record in records for cell in record.cells.values() for check in cell.checks]
-
-
-def how_many_runs(section):
-    return sum(len(rows_of(records)) for records in section.findings)
-
-
-def verdict(records):
-    """The records' checks in a word, with the share that holds and how many of them are undecided."""
-    if not records:
-        return "–"
-    checks = checks_of(records)
-    undecided, holding = sum(check is None for check in checks), sum(map(bool, checks))
-    if undecided == len(checks):
-        return "open"
-    word = "holds" if holding == len(checks) else "partly" if holding else "fails"
-    return f"{word} ({holding} of {len(checks)}{f', {undecided} undecided' * (undecided > 0)})"
-
-
-def summary(main):
-    """The table of all claims; main is a dict of a claim's number to its Section."""
-    head = ["", "claim", *(name.lower() for name in PROTOCOLS.values()), "settings"]
-    lines = []
-    for number, claim in enumerate(CLAIMS, start=1):
-        section = main.get(number, Section(number, (), [[] for _ in PROTOCOLS]))
-        verdicts = [verdict(records) for records in section.findings]
-        lines.append([str(number), claim.title, *verdicts, told_settings(section)])
-    return table(head, lines)
-
-
-def tell_section(section, again=False):
-    """The section in words; without what the claim says and asks for if that was told before."""
-    claim, settings = CLAIMS[section.number - 1], told_settings(section)
-    if again:
-        text = [f"### {section.number}. {claim.title}: {settings or 'default settings'}\n"]
-    else:
-        text = [f"## {section.number}. {claim.title}\n"]
-        text += [paragraph(f"The paper: {claim.source}."), paragraph(f"Holds if {claim.criterion}")]
-        text += [paragraph(f"Settings: {settings}.")] if settings else []
-    for name, records in zip(PROTOCOLS.values(), section.findings):
-        text += [f"**{name}**: {in_short(records)}\n", *tables_of(records)]
-    return "\n".join(text)
-
-
-def told_settings(section):
-    """The settings in words, with the width that stands in for the paper's, and with its protocol if not all have it."""
-    words, width = describe(section.settings)[1], CLAIMS[section.number - 1].width
-    protocols = {}
-    for name, records in zip(PROTOCOLS.values(), section.findings):
-        judged = rows_of(record for record in records if checks_of([record]))
-        if width and judged:
-            others = span([row for row in judged if row["width"] != width], "width")
-            protocols.setdefault(others, []).append(name.lower())
-    for others, names in protocols.items():
-        if others:
-            whose = f" ({', '.join(names)})" if len(protocols) > 1 else ""
-            words.append(f"m = {others} in place of {width:,.10g}{whose}")
-    return ", ".join(words)
-
-
-def in_short(records):
-    """The verdict on the records, and what they rest on."""
-    if not records:
-        return "no runs that could tell."
-    rows = rows_of(records)
-    # The ball is told by its C0 or its V, by whichever takes fewer digits.
-    ball = min("C0", "V", key=lambda column: len("".join(f"{value:.10g}" for value in grouped(rows, column))))
-    columns = [column for column in ("width", "d", "eps", ball) if column in rows[0]]
-    columns += ["normalize"] * any(row.get("normalize") for row in rows)
-    seeds = span(rows, "seed")
-    seeds = f"one seed ({seeds})" if len(grouped(rows, "seed")) == 1 else f"seeds {seeds}"
-    runs = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
-    where = "; ".join(f"{SYMBOLS[column]} = {span(rows, column)}" for column in columns)
-    return f"{verdict(records)}. {runs}: {where}; {seeds}."
-
-
-def tables_of(records):
-    """A table for all records that are about the same columns, without columns in which nothing was measured.
-
-    Inputs are told where some have norm 1.
-    """
-    texts = []
-    for columns in dict.fromkeys(tuple(record.about) for record in records):
-        same = [record for record in records if tuple(record.about) == columns]
-        measured = [name for name in same[0].cells if {record.cells[name].text for record in same} - {"", "none"}]
-        columns = [
-            name for name in columns if name != "inputs" or {record.about[name] for record in same} != {"pixels"}
-        ]
-        lines = [
-            [*(record.about[name] for name in columns), *(record.cells[name].text or "–" for name in measured)]
-            for record in same
-        ]
-        texts.append(table([*columns, *measured], lines))
-    return texts
+    runs, settings = {name: {} for name in PROTOCOLS.values()}, {}
+    for script, every in rows.items():
+        usual = groups.SETTINGS if script == "ntk_normal" else groups.ADVERSARIAL_SETTINGS
+        usual = {setting: value for setting, value in usual.items() if setting not in ("bias", "normalize")}
+        sets = groups.by_settings(usual, [row for row in every if row["bias"] == row.get("box", row["bias"])])
+        most = max(sorted(sets), key=lambda own: len(sets[own][0]), default=())
+        settings[script] = ", ".join(groups.describe(most)[1]) or "the scripts' defaults"
+        for bias, name in PROTOCOLS.items():
+            runs[name][script] = [row for row in sets.get(most, [[]])[0] if row["bias"] == bias]
+    for own in runs.values():
+        left, right = groups.left_of_figure4(own["advtrain"]), groups.right_of_figure4(own["advtraingap"])
+        left = [row | {"scaled": round(row["eps"] * row["size"], 9)} for row in left]
+        right = [row | {"scaled": round(row["V"] * math.sqrt(row["width"]), 9)} for row in right]
+        own |= {"left": grouped(left, "d"), "right": grouped(right, "width")}
+        for row in left:
+            digits = row["num1"], row["num2"], row["d"]
+            known = sorted((key[3], cap) for key, cap in caps.items() if key[:3] == digits)
+            row["cap_at_4"] = np.interp(4 / row["size"], *zip(*known), left=1) if known else 1
+    return runs, settings
 
 
 def table(head, lines):
-    """A Markdown table whose columns line up in plain text, too."""
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in (head, *lines)]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    lines.insert(1, ["-" * width for width in widths])
-    padded = [[cell.ljust(width) for cell, width in zip(line, widths)] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in padded)
+    return "".join(f"|{'|'.join(line)}|\n" for line in (head, ["---"] * len(head), *lines))
 
 
-def paragraph(text):
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n"
+def exponent_lines(name, runs):
+    largest = max((row["C0"] for row in runs["ntk_normal"] if row["width"] == 100000), default=10)
+    beyond = {key: rows for key, rows in figure2(runs, 0, C0=largest).items() if key[1] == 100000}
+    for (inputs, width, C0), rows in (figure2(runs, *INPUTS) | beyond).items():
+        fitted = [slopes(rows, symbol) for symbol in [*QUANTITIES][:4]]
+        cells = [f"{mean_text(every)}; {mean_text(upper)}".removesuffix("; –") for every, upper in fitted]
+        if seeds := max(len(every) for every, _ in fitted):
+            where = f"d ≤ {max(row['d'] for row in rows):g}, T ended {sum(map(ended_by_T, rows))} of {len(rows)}"
+            yield [name, INPUTS[inputs], f"{width:,g}", f"{C0:g}{f' ({where})' * (C0 > 10)}", *cells, f"{seeds}"]
+
+
+def growth_lines(name, runs):
+    width, by_d = figure3(runs)
+    for d, paths in by_d.items():
+        grown = [mean_text(growth(paths, symbol)[0]) for symbol in [*QUANTITIES][:3]]
+        balls = f"{paths[0][0]['C0']:g} to {paths[0][-1]['C0']:g}"
+        yield [name, f"{width:,g}", f"{d:g}", balls, *grown, f"{len(paths)}"]
+
+
+def level_lines(panel, name, runs):
+    for across, rows in runs[panel].items():
+        cells = [mean_text(passing(rows, panel, level)[0], 1) for level in LEVELS[panel]]
+        yield [name, f"{across:,g}", *cells, f"{len(groups.with_most_runs(grouped(rows, 'seed')))}"]
+
+
+def errors_text(runs):
+    for inputs, kind in INPUTS.items():
+        if rows := [row for rows in figure2(runs, inputs).values() for row in rows]:
+            worst, below = max(rows, key=itemgetter("test_error")), sum(row["test_error"] < 0.01 for row in rows)
+            where = "m = {width:,g}, d = {d:g}, seed {seed:g}".format(**worst)
+            yield f"{kind} {below} of {len(rows)} networks below 1%, worst {worst['test_error']:.1%} ({where})"
+
+
+def as_markdown(rows: dict[str, list[dict]], caps: dict[tuple, float]) -> str:
+    """The text of claims.md, from the rows of each script and the caps of `lib.results.read_caps`."""
+    runs, settings = by_protocol(rows, caps)
+    claims = []
+    for title, digits, unit, find, *args in CLAIMS:
+        found = [[*find(own, *args)] for own in runs.values()]
+        first, second = (verdict(estimates) if estimates else "–" for estimates in found)
+        word = first if second in ("–", first) else f"{first}; bias and box: {second}"
+        claims.append([title, *(in_words(own, digits, unit) if own else "–" for own in found), word])
+    tables, symbols = {"claims": table(["the paper says", *runs, "verdict"], claims)}, [*QUANTITIES]
+    for name, lines, head in [
+        ("exponents", exponent_lines, ["inputs", "m", "C0", *symbols[:4]]),
+        ("growth", growth_lines, ["m", "d", "C0", *symbols[:3]]),
+        ("left", partial(level_lines, "left"), ["d", *(f"{level:.0%}" for level in LEVELS["left"])]),
+        ("right", partial(level_lines, "right"), ["m", *(f"{level:.0%}" for level in LEVELS["right"])]),
+    ]:
+        tables[name] = table(["", *head, "seeds"], [line for protocol in runs.items() for line in lines(*protocol)])
+    errors = "".join(f"- {name}: {'; '.join(errors_text(own))}\n" for name, own in runs.items())
+    return PAGE.format(errors=errors, **tables, **settings)

@@ -1,4 +1,4 @@
-"""Rows of the results by setting, protocol, cell and seed, as the figures and the claims both need them.
+"""Rows of the results by setting, column and seed, as the figures and the claims both need them.
 
 A row is a dict of column name to number. m is its `width`, d its `size` squared; results/README.md explains every column.
 """
@@ -9,8 +9,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-
-SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
 
 # The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged.
 SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}
@@ -29,19 +27,13 @@ DESCRIPTIONS = {
 
 
 def latest_of_each_run(rows: list[dict], configuration: list[str]) -> list[dict]:
-    """Of the rows with equal values in the configuration columns the last, sorted by these values.
-
-    So what is made of the rows does not depend on which run ended first.
-    """
+    """Of the rows with equal values in the configuration columns the last, sorted by these values."""
     latest = {tuple(row[column] for column in configuration): row for row in rows}
     return [latest[run] for run in sorted(latest)]
 
 
 def by_settings(defaults: dict, *files: list[dict]) -> dict[tuple, list[list[dict]]]:
-    """The runs of the files by their settings: a dict of settings to a list of rows for each file.
-
-    Settings are what differs from the defaults, as ("num1=3", "num2=8"), so those of the default runs are ().
-    """
+    """A dict of settings, what differs from the defaults, as ("num1=3", "num2=8") or (), to a list of rows of each file."""
     runs = {}
     for index, rows in enumerate(files):
         for row in rows:
@@ -75,15 +67,15 @@ def grouped(rows: list[dict], *columns: str) -> dict:
 
 
 def keep_one_value(rows: list[dict], column: str, usual: float, *axes: str) -> list[dict]:
-    """Only the rows with one value of the column: the paper's, if these are enough, else the one with the most cells.
+    """Only the rows with one value of the column: the paper's, if these are enough, else the one with the most points.
 
-    They are enough with half as many cells over the axes as another value has, and with more than one value on the
-    first axis, which tells curves apart, where another has that.
+    They are enough with half as many points over the axes as another value has, and with more than one value on the
+    first axis, where another has that.
     """
 
     def merit(value):
-        cells = len(grouped(groups[value], *axes))
-        return min(len(grouped(groups[value], axes[0])), 2), value == usual and 2 * cells >= most, cells
+        points = len(grouped(groups[value], *axes))
+        return min(len(grouped(groups[value], axes[0])), 2), value == usual and 2 * points >= most, points
 
     groups = grouped(rows, column)
     most = max((len(grouped(same, *axes)) for same in groups.values()), default=0)
@@ -96,47 +88,38 @@ def of_the_same_runs(rows: list[dict]) -> list[dict]:
     Other seeds would shift one C0's curve against another's, or one part of a curve against the rest. A size with no
     such seed keeps all its rows.
     """
-    count, cells = len(grouped(rows, "C0")), grouped(rows, "size").values()
-    whole = [{seed for seed, path in grouped(cell, "seed").items() if len(path) == count} for cell in cells]
+    count, sizes = len(grouped(rows, "C0")), grouped(rows, "size").values()
+    whole = [{seed for seed, path in grouped(same, "seed").items() if len(path) == count} for same in sizes]
     anywhere, kept = set().union(*whole), []
-    for cell, here in zip(cells, whole):
-        kept += [row for row in cell if row["seed"] in (here or anywhere)] or cell
+    for same, here in zip(sizes, whole):
+        kept += [row for row in same if row["seed"] in (here or anywhere)] or same
     return kept
 
 
 def exponents(rows: list[dict], quantity: Callable[[dict], float]) -> tuple[list[float], list[dict]]:
-    """The slope of log(quantity) over log(d) for each seed that has the usual sizes, and those seeds' rows.
-
-    Usual are sizes, three at least, that half of the seeds have.
-    """
+    """Slopes of log(quantity) over log(d), one for each seed with all sizes that half of them have, 3 or more; their rows."""
     by_seed = grouped(rows, "seed").values()
-    sizes = {size for size, cell in grouped(rows, "size").items() if 2 * len(cell) >= len(by_seed)}
+    sizes = {size for size, same in grouped(rows, "size").items() if 2 * len(same) >= len(by_seed)}
     slopes, used = [], []
-    for cell in by_seed:
-        cell = [row for row in cell if row["size"] in sizes]
-        values = np.array([quantity(row) for row in cell])
-        if len(cell) == len(sizes) >= 3 and (np.isfinite(values) & (values > 0)).all():
-            slopes.append(np.polyfit(np.log([row["d"] for row in cell]), np.log(values), 1)[0])
-            used += cell
+    for own in by_seed:
+        own = [row for row in own if row["size"] in sizes]
+        values = np.array([quantity(row) for row in own])
+        if len(own) == len(sizes) >= 3 and (np.isfinite(values) & (values > 0)).all():
+            slopes.append(np.polyfit(np.log([row["d"] for row in own]), np.log(values), 1)[0])
+            used += own
     return slopes, used
 
 
 def eta_at_norm_1(row: dict) -> float:
-    """η at x/‖x‖, of means over the test examples.
-
-    NaN where η itself is that, and with bias, where f is not proportional to x.
-    """
+    """η at x/‖x‖, of means over the test examples; NaN where η is that, and with bias, where f is not homogeneous."""
     known = not row["bias"] and not row["normalize"] and row["grad_norm_mean"]
     return row["rel_delta_mean"] / row["grad_norm_mean"] if known else math.nan
 
 
 def width_of_figure3(rows: list[dict]) -> float:
-    """The width that Figure 3 and its claim are about, the paper's 100,000 if it can be.
-
-    Sizes with a single C0 do not count: Figure 2 has given them.
-    """
-    cells = grouped(rows, "width", "size").values()
-    compared = [row for cell in cells if len(grouped(cell, "C0")) > 1 for row in cell]
+    """The width that Figure 3 is about, the paper's 100,000 if it can be; sizes with a single C0 do not count."""
+    points = grouped(rows, "width", "size").values()
+    compared = [row for same in points if len(grouped(same, "C0")) > 1 for row in same]
     return keep_one_value(compared or rows, "width", 100000, "C0", "size")[0]["width"]
 
 
@@ -151,45 +134,52 @@ def right_of_figure4(rows: list[dict]) -> list[dict]:
 
 
 class Crossing(NamedTuple):
-    """Where robust accuracy passes a level: interpolated between the runs at low and high, or NaN where nobody can tell."""
+    """Where robust accuracy passes a level: interpolated between the runs at low and high, or NaN if that is unknown."""
 
     place: float
     low: float
     high: float
 
 
-def with_most_runs(by_seed: list[list]) -> list[list]:
-    """Those of the seeds that have as many runs as any."""
-    most = max(map(len, by_seed), default=0)
-    return [line for line in by_seed if len(line) == most]
+def with_most_runs(by_seed: dict) -> dict:
+    """Of a dict of seeds to runs those seeds that have as many runs as any."""
+    most = max(map(len, by_seed.values()), default=0)
+    return {seed: runs for seed, runs in by_seed.items() if len(runs) == most}
 
 
-def crossings(by_seed: list[list[tuple]], falls: bool, level: float) -> list[Crossing]:
-    """The `crossing` of each seed that has one and as many runs as any; but if some say where, only of those.
+def crossings(rows: list[dict], vertical: str, falls: bool, level: float) -> dict[float, Crossing]:
+    """The `crossing` in the column vertical of each seed that has as many runs as any.
 
-    Seeds with fewer runs would shift the mean by how far apart their runs are.
+    Seeds with fewer runs would shift a mean. Where a seed does not pass the level, the place is NaN, and the ends say
+    where it still may pass it: after the last run or before the first.
     """
-    found = [passed for line in with_most_runs(by_seed) if (passed := crossing(line, falls, level))]
-    return [passed for passed in found if np.isfinite(passed.place)] or found
+    found = {}
+    for seed, own in with_most_runs(grouped(rows, "seed")).items():
+        runs = sorted((row[vertical], row["robust_test_acc"]) for row in own)
+        found[seed] = crossing(runs, falls, level)
+        if not found[seed]:
+            above = [accuracy >= level for _, accuracy in runs]
+            low = runs[-1][0] if above[-1] == falls else 0
+            high = runs[0][0] if above[0] != falls else math.inf
+            found[seed] = Crossing(math.nan, low, high) if low < high else Crossing(math.nan, 0, math.inf)
+    return found
 
 
-def crossing(line: list[tuple], falls: bool, level: float) -> Crossing | None:
+def crossing(runs: list[tuple], falls: bool, level: float) -> Crossing | None:
     """Where one seed's robust accuracy first falls, or rises, past the level.
 
-    line has (place, robust accuracy) of its runs.
-
-    The place is NaN if the runs on either side are more than a factor of 2 apart.
+    runs has ε or V, in any unit, and robust accuracy. The place is NaN between runs more than a factor of 2 apart.
     """
-    for (low, before), (high, after) in itertools.pairwise(sorted(line)):
+    for (low, before), (high, after) in itertools.pairwise(sorted(runs)):
         if (before >= level > after) if falls else (before < level <= after):
             place = low + (high - low) * (level - before) / (after - before)
-            near = high <= 2 * low + 1e-6  # places are rounded: 0.2 √m may be a trifle more than twice 0.1 √m
+            near = high <= 2 * low + 1e-6  # 0.2 √m, rounded, may be a trifle more than twice 0.1 √m
             return Crossing(place if near else math.nan, low, high)
     return None
 
 
 def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) -> float:
-    """Where robust accuracy passes the level, in the column vertical of the rows: mean over the seeds' `crossings`, or NaN."""
-    by_seed = [[(row[vertical], row["robust_test_acc"]) for row in line] for line in grouped(rows, "seed").values()]
-    found = crossings(by_seed, falls, level)
-    return np.mean([passed.place for passed in found]) if found else np.nan
+    """Where robust accuracy passes the level, in the column vertical of the rows: mean of the known places, or NaN."""
+    found = crossings(rows, vertical, falls, level).values()
+    known = [one.place for one in found if math.isfinite(one.place)]
+    return np.mean(known) if known else np.nan

@@ -27,7 +27,7 @@ def read(data_dir: Path) -> tuple[MNIST, MNIST]:
             for name, md5 in MNIST.resources:
                 packed = Path(data_dir) / "MNIST" / "raw" / name
                 if not check_integrity(packed, md5):
-                    raise RunError(f"{packed} is missing or not MNIST's; put the four official .gz files there")
+                    raise RunError(f"{packed} is missing, or is not MNIST's; put the four official .gz files there")
                 extract_archive(packed, raw)
             return MNIST(folder, train=True), MNIST(folder, train=False)
     except OSError as error:

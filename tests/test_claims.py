@@ -1,134 +1,208 @@
-"""lib/claims.py on made-up rows: how what lib/evidence.py found is told."""
+"""lib/claims.py on made-up rows, and claims.md and the README's table on ours."""
 
+import itertools
+import math
+import random
 import re
+from pathlib import Path
 
+import numpy as np
+import pytest
 from made_up import adversarial_row, line, ntk_row, read
 
-from lib import claims, evidence
-from lib.groups import SCRIPTS
+import plot_figures
+from lib import claims, results
+
+ROOT = Path(__file__).parents[1]
+SIZES = (5, 10, 14, 28)
 
 
-def tell(trained=(), left=(), right=(), caps=None):
-    return claims.tell(
-        {script: read(rows, script) for script, rows in zip(SCRIPTS, (trained, left, right))}, caps or {}
-    )
+def page(trained=(), left=(), right=(), caps=None):
+    scripts = zip(claims.SCRIPTS, (trained, left, right))
+    return claims.as_markdown({script: read(rows, script) for script, rows in scripts}, caps or {})
 
 
-def test_every_claim_has_a_short_title():
-    assert len(claims.CLAIMS) == 12 and all(len(claim.title.split()) <= 12 for claim in claims.CLAIMS)
+def cells(text, *beginning):
+    """The rest of the only line of a table in the text that begins with these cells."""
+    lines = [line[1:-1].split("|") for line in text.splitlines() if line.startswith("|")]
+    (found,) = [line for line in lines if all(cell.startswith(own) for cell, own in zip(line, beginning))]
+    return found[len(beginning) :]
 
 
-def below(text, heading):
-    """What is below a heading of any level, up to the next one."""
-    return text.split(f"# {heading}\n", 1)[1].split("\n#")[0]
+def one(best, low, high, seeds=5, ended=False):
+    return claims.Estimate(best, low, high, seeds, 4, 6, ended)
 
 
-def table(text):
-    """The cells of the tables in the text."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+@pytest.mark.parametrize(
+    "word, estimates",
+    [
+        ("yes", [one(5, 4, 6), one(4.5, 4.2, 4.8)]),
+        ("nearly", [one(5, 2.4, 7.6)]),
+        ("nearly", [one(5, 4, 6), one(5, 4.9, 6.1)]),
+        ("nearly", [one(5, 5, 5, seeds=1)]),
+        ("nearly", [one(5, 4.5, 5.5, ended=True)]),
+        ("open", [one(3.9, 3.8, 4.1), one(5, 4, 6)]),
+        ("open", [one(math.nan, 3, math.inf)]),
+        ("open", [one(3, 2, 3.5, ended=True)]),
+        ("no", [one(3, 2, 3.5)]),
+        ("no", [one(5, 4, 6), one(7, 6.5, 8, seeds=1)]),
+        ("no", [one(3, 2, 3.5, ended=True), one(7, 6.5, 8)]),
+    ],
+)
+def test_a_verdict_is_what_the_intervals_allow(word, estimates):
+    assert claims.verdict(estimates) == claims.verdict(estimates[::-1]) == word
 
 
-def summary(text):
-    """The table of all claims, with its head but without the rule."""
-    head, _, *lines = table(below(text, "The paper's claims, checked against the runs"))
-    return [head, *lines]
+def test_an_estimate_has_the_t_interval_over_seeds_and_what_else_is_allowed():
+    assert claims.half_interval([1, 2, 3]) == pytest.approx(4.303 / 3**0.5)  # Student's t, two degrees of freedom
+    assert claims.half_interval([1, 3]) == pytest.approx(12.706) and claims.half_interval([7]) == 0
+    assert claims.estimate([1, 3], 0, 1, (1.5, 20)) == pytest.approx((2, 2 - 12.706, 20, 2, 0, 1, False))
+    assert claims.estimate([7], 0, 1, (6, 6.5))[:4] == (7, 6, 7, 1)
 
 
-def test_the_table_of_claims_has_the_settings_with_most_runs():
-    default = line(5, {4: 0.9, 6: 0.0})
-    other = line(5, {4: 0.9, 5: 0.04, 6: 0.0}, T=100) + line(5, {3: 0.5, 4: 0.0}, T=100, bias=1, box=1)
-    text = tell(left=[*default, *other])
-    head, *lines = summary(text)
-    assert head == ["", "claim", "paper's formulas", "authors' bias and box", "settings"] and len(lines) == 12
-    title = claims.CLAIMS[6].title
-    assert lines[6] == ["7", title, "holds (3 of 3)", "fails (0 of 2, 1 undecided)", "at most 100 epochs"]
-    assert lines[0] == ["1", claims.CLAIMS[0].title, "–", "–", ""]
-    assert lines[10][2:] == ["holds (3 of 3)", "–", "at most 100 epochs"]
-    assert text.index(f"## 7. {title}\n") < text.index("## Other settings") < text.index(f"### 7. {title}: default")
-    assert "## 1. " not in text
-    # On a tie the default settings come first.
-    tied = tell(left=default + line(5, {4: 0.9, 6: 0.0}, T=100))
-    assert summary(tied)[7][2:] == ["holds (3 of 3)", "–", ""] and f"### 7. {title}: at most 100 epochs\n" in tied
+def test_an_exponent_is_as_sure_as_its_brackets():
+    across, brackets = [25, 100, 196, 784], [(0.6, 0.8), (0.31, 0.36), (0.2, 0.3), (0.1, 0.14)]
+    corners = [np.polyfit(np.log(across), np.log(corner), 1)[0] for corner in itertools.product(*brackets)]
+    middle = np.polyfit(np.log(across), np.log(np.mean(brackets, axis=1)), 1)[0]
+    found = [((low + high) / 2, low, high) for low, high in brackets]
+    assert claims.exponent_of_brackets(across, found) == pytest.approx((middle, min(corners), max(corners)))
 
 
-def test_the_head_counts_the_claims():
-    assert f"how {len(claims.CLAIMS)} claims of the paper" in tell() and len(summary(tell())) == len(claims.CLAIMS) + 1
+def power_law(power, seed, **others):
+    """Rows whose ‖δ‖/‖x‖ goes like d^power."""
+    return [ntk_row(size, 1000, 10, seed, rel_delta_mean=size ** (2 * power), **others) for size in SIZES]
 
 
-def test_a_width_that_stands_in_for_the_papers_is_a_setting():
-    rows = [ntk_row(5, 10000, C0, 0, bs=32) for C0 in (10, 20)]
-    text = tell(rows)
-    assert (
-        summary(text)[5][-1] == "batch size 32, m = 10,000 in place of 100,000"
-        and summary(text)[1][-1] == "batch size 32"
-    )
-    assert "\nSettings: batch size 32, m = 10,000 in place of 100,000.\n" in below(text, f"5. {claims.CLAIMS[4].title}")
-    papers = [ntk_row(5, width, C0, 0) for C0 in (10, 20) for width in (64, 100000)]
-    assert summary(tell(papers))[5][-1] == ""
-    # Where only one protocol has another width, its name is told.
-    authors = [ntk_row(5, 1000, C0, 0, bias=1) for C0 in (10, 20)]
-    assert summary(tell(papers + authors))[5][-1] == "m = 1,000 in place of 100,000 (authors' bias and box)"
+def test_exponents_in_d_are_of_seeds_with_every_size_and_of_either_inputs():
+    pixels = [row for seed, power in enumerate((-0.45, -0.5, -0.55)) for row in power_law(power, seed)]
+    norm_1 = [row for seed in range(2) for row in power_law(-0.7, seed, normalize=1)]
+    part = [ntk_row(5, 1000, 10, 7, rel_delta_mean=99)]
+    text, half = page(pixels + norm_1 + part), 4.303 * 0.05 / 3**0.5
+    assert cells(text, "‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, pixels")[::2] == ["−0.50 [−0.62, −0.38]", "nearly"]
+    assert cells(text, "‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, norm 1")[::2] == ["−0.70", "no"]
+    assert cells(text, "paper's formulas", "pixels", "1,000", "10")[0] == f"−0.50 ± {half:.2f}; −0.50 ± {half:.2f}"
+    assert cells(page(norm_1), "‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, pixels") == ["–", "–", "–"]
 
 
-def test_inputs_are_told_where_some_have_norm_1():
-    rows = [ntk_row(size, 1000, 10, 0) for size in (5, 10, 28)]
-    alone = tell(rows)
-    assert "inputs" not in "".join(map(str, table(alone))) and "; inputs" not in alone
-    text = tell(rows + [row | {"normalize": 1, "test_error": 0.02} for row in rows])
-    assert "## Other settings" not in text
-    assert [row[:3] for row in table(below(text, f"1. {claims.CLAIMS[0].title}"))[:4]] == [
-        ["m", "C0", "inputs"],
-        ["-----", "--", "------"],
-        ["1,000", "10", "pixels"],
-        ["1,000", "10", "norm 1"],
+def test_the_fit_from_d_100_on_is_among_what_is_allowed():
+    values = [5**-1.45, *(size**-1.3 for size in SIZES[1:])]
+    best = np.polyfit(2 * np.log(SIZES), np.log(values), 1)[0]
+    rows = [ntk_row(size, 1000, 10, seed, rel_delta_mean=x) for size, x in zip(SIZES, values) for seed in (0, 1)]
+    found = f"{best:.2f} [-0.65, {best:.2f}]".replace("-", "−")
+    assert cells(page(rows), "‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, pixels") == [found, "–", "nearly"] and best > -0.6
+
+
+def test_test_errors_are_judged_by_curve_and_by_network():
+    rows = [ntk_row(size, 1000, 10, seed, test_error=0.002) for size in SIZES for seed in (0, 1)]
+    rows[0]["test_error"] = 0.014
+    text = page(rows)
+    assert cells(text, "Test errors are below 1% (§5.1, pixels") == ["0.35% [0.20, 1.40]", "–", "nearly"]
+    assert "pixels 7 of 8 networks below 1%, worst 1.4% (m = 1,000, d = 25, seed 0)" in text
+    text = page([row | {"test_error": 0.02} for row in rows])
+    assert cells(text, "Test errors are below 1% (§5.1, pixels")[2] == "no"
+
+
+def test_growth_with_C0_is_of_networks_that_left_their_ball_and_of_seeds_that_left_as_many():
+    rows = [ntk_row(5, 100000, 10, 1, grad_norm_mean=99), ntk_row(5, 100000, 20, 2, grad_norm_mean=99)]
+    for C0, factor in ((30, 1.4), (10, 1), (20, 1.5), (40, 9)):
+        grown = {"grad_norm_mean": factor, "eta_mean": 1 / factor, "rel_delta_mean": C0}
+        rows.append(ntk_row(5, 100000, C0, 0, left_ball=int(C0 < 40), **grown))
+    text = page(rows + [row | {"normalize": 1, "grad_norm_mean": 7} for row in rows])
+    assert cells(text, "‖∇f‖ grows with C0") == ["1.40-fold [0.93, 1.50]", "–", "nearly"]
+    assert cells(text, "η grows with C0") == ["0.71-fold [0.67, 1.07]", "–", "open"]
+    assert cells(text, "‖δ‖ grows with C0") == ["3.00-fold [1.50, 3.00]", "–", "nearly"]
+    assert cells(text, "paper's formulas", "100,000", "25")[0] == "10 to 30"
+
+
+def test_dead_networks_do_not_stop_the_claims():
+    dead = ("grad_norm_mean", "delta_norm_mean", "rel_delta_mean", "eta_mean", "abs_f_mean")
+    values = ((0, 0.0), (1, math.nan))
+    rows = [
+        ntk_row(size, 1000, C0, s, **dict.fromkeys(dead, x)) for size in SIZES for C0 in (10, 20) for s, x in values
     ]
-    assert "C0 = 10; inputs = pixels, norm 1; one seed (0)." in text
+    text = page(rows)
+    assert cells(text, "η grows with C0") == cells(text, "η falls like d^−1 (Fig. 2, pixels") == ["–", "–", "–"]
+    assert cells(text, "Every network lies")[2] == "yes"
 
 
-def test_robust_accuracy_is_held_against_the_caps_of_its_digits_d_and_eps():
-    rows = line(5, {2: 0.9, 4: 0.5, 4.5: 0.5, 5: 0.04, 6: 0.0})
-    capped = {(0, 1, 25, 0.8): 0.55}
-    text = tell(left=rows + line(5, {4: 0.5}, num1=3, num2=8), caps=capped)
-    assert summary(text)[7][2] == "holds (3 of 3)"
-    for caps in (None, {}, {(3, 8, 25, 0.8): 0.55, (0, 1, 36, 0.8): 0.55, (0, 1, 25, 0.9): 0.55}):
-        assert summary(tell(left=rows, caps=caps))[7][2] == "partly (2 of 3, 1 undecided)"
+FALLS = "Robust accuracy falls to 0"
+BELOW = "Networks are robust below it"
 
 
-def test_a_section_has_the_papers_words_the_criterion_and_a_table_for_each_protocol():
-    text = tell([ntk_row(size, 1000, 10, 0) for size in (5, 10, 28)])
-    section = below(text, "6. |f| and η‖∇f‖² are O(1)")
-    paper, holds_if, formulas, _, authors = section.strip().split("\n\n")
-    assert paper.startswith("The paper: ") and "(Lemma 4.1)" in paper
-    assert holds_if.startswith("Holds if ") and "at most 0.1" in holds_if
-    basis = "3 runs: m = 1,000; d = 25, 100, 784; C0 = 10; one seed (0)."
-    assert formulas == f"**Paper's formulas**: holds (2 of 2). {basis}"
-    assert authors == "**Authors' bias and box**: no runs that could tell."
-    head, rule, measured = table(section)
-    assert head == ["m", "C0", r"\|f\|/‖x‖", r"exponent of \|f\|/‖x‖", "η‖∇f‖²/‖x‖", "exponent of η‖∇f‖²/‖x‖"]
-    assert {*"".join(rule)} == {"-"} and measured == ["1,000", "10", "1.33 to 1.33", "0.00 ✓", "1.40 to 1.40", "0.00 ✓"]
+@pytest.mark.parametrize(
+    "accuracies, found, word",
+    [
+        ({4.2: 0.9, 5: 0.1, 5.8: 0.0}, "5.4 [5.0, 5.8]", "yes"),
+        ({4.2: 0.9, 5: 0.1, 6.2: 0.0}, "5.6 [5.0, 6.2]", "nearly"),
+        ({2: 0.9, 3: 0.1, 4: 0.0}, "3.5 [3.0, 4.0]", "no"),
+        ({3: 0.9, 3.9: 0.05, 4.3: 0.04}, "3.9 [3.9, 4.3]", "open"),
+        ({2: 0.9, 6: 0.0}, "? [2.0, 6.0]", "open"),  # too far apart to interpolate
+        ({2: 0.9, 6: 0.3}, "? [6.0, ∞]", "no"),
+        ({3: 0.04, 6: 0.0}, "? [0.0, 3.0]", "no"),
+    ],
+)
+def test_where_robust_accuracy_falls_to_0_lies_between_runs(accuracies, found, word):
+    text = page(left=line(5, accuracies, 0) + line(5, accuracies, 1))
+    assert cells(text, FALLS) == [found, "–", word]
+    assert cells(page(left=line(5, accuracies)), FALLS)[2] == word.replace("yes", "nearly")  # one seed
 
 
-def test_columns_without_a_measurement_are_left_out_and_others_line_up():
-    def record(about, **texts):
-        return evidence.Record(about, {name: evidence.Cell(text) for name, text in texts.items()}, [])
-
-    same = [record({"m": "1"}, a="", b="2 of 10", c="none"), record({"m": "10"}, a="", b="none", c="none")]
-    assert claims.tables_of([same[0], record({}, d="x|y"), same[1]]) == [
-        "| m  | b       |\n| -- | ------- |\n| 1  | 2 of 10 |\n| 10 | none    |\n",
-        "| d    |\n| ---- |\n| x\\|y |\n",
-    ]
-
-
-def test_runs_with_bias_or_box_alone_are_counted_and_in_no_column():
-    text = tell(right=[adversarial_row(28, 400, 0.3, 0.2, 0, 0.5, box=1)])
-    assert "\n## 1" not in text and all(row[2:4] == ["–", "–"] for row in summary(text)[1:])
-    assert text.endswith("Left out: 1 run of Section 5.2 with `--bias` or `--box` alone.\n")
+def test_runs_that_T_ended_might_still_become_robust():
+    early = line(5, {2: 0.9, 3: 0.1}, T=100, epochs=21) + line(5, {4: 0.0}, T=100, epochs=100)
+    assert cells(page(left=early), FALLS) == ["3.5 [3.0, ∞]", "–", "open"]
+    late = line(5, {6.5: 0.1, 7: 0.0}, T=100, epochs=100)
+    assert cells(page(left=late), FALLS)[2] == "no"
+    past_25 = [adversarial_row(28, 400, V, 0.2, 0, 0.9, T=100, epochs=epochs) for V, epochs in ((1.3, 100), (1.4, 100))]
+    assert cells(page(right=past_25), "Robust accuracy is high past")[::2] == ["90.0%; T ended 2 of 2", "open"]
+    assert cells(page(right=[row | {"epochs": 21} for row in past_25]), "Robust accuracy is high past")[2] == "no"
 
 
-def test_no_cell_is_long():
-    rows = [ntk_row(size, 1000, C0, seed, test_error=0.02) for size in (5, 7, 10) for C0 in (10, 20) for seed in (0, 1)]
-    accuracies = {2: 0.95, 2.5: 0.9, 7: 0.1}
-    text = tell(rows, line(5, accuracies) + line(6, accuracies), [adversarial_row(28, 400, 0.3, 0.2, 0, 0.5)])
-    cells = [cell for row in table(text) for cell in row]
-    assert len(cells) > 200 and max(map(len, cells)) <= 80 and "<br>" not in text
+def test_no_more_is_asked_for_than_any_classifier_can_reach():
+    rows = [row for seed in (0, 1) for row in line(5, {3.9: 0.8, 4.1: 0.5, 4.5: 0.5, 5: 0.04, 6: 0.0}, seed)]
+    for caps in ({}, {(3, 8, 25, 0.8): 0.55}, {(0, 1, 36, 0.8): 0.55}):
+        assert cells(page(left=rows, caps=caps), BELOW)[2] == "no"
+    assert cells(page(left=rows, caps={(0, 1, 25, 0.7): 0.9, (0, 1, 25, 0.9): 0.2}), BELOW)[2] == "yes"
+
+
+def test_the_exponent_of_epsilon_leaves_out_where_no_classifier_could_be_robust():
+    rows = [row for size in (10, 14, 20) for row in line(size, {4: 0.9, 5: 0.0})] + line(5, {2: 0.9, 2.5: 0.0})
+    assert cells(page(left=rows), "That ε goes like")[0] != cells(page(left=rows[:-2]), "That ε goes like")[0]
+    capped = page(left=rows, caps={(0, 1, 25, 0.8): 0.94})
+    low, high = (-0.5 + sign * math.log(5 / 4) / math.log(4) for sign in (-1, 1))
+    assert cells(capped, "That ε goes like")[0] == f"−0.50 [{low:.2f}, {high:.2f}]".replace("-", "−")
+    assert cells(page(left=rows[:4]), "That ε goes like")[0] == "–"  # two d are no power
+
+
+def test_a_seed_with_fewer_runs_is_in_no_mean():
+    whole = line(5, {3: 1.0, 4: 0.9, 5: 0.05, 6: 0.0})
+    few = line(5, {5.6: 1.0, 6: 0.0}, 1)
+    assert cells(page(left=whole + few), FALLS) == cells(page(left=whole), FALLS)
+    assert cells(page(left=whole + few), "paper's formulas", "25")[-1] == "1"
+
+
+def test_what_a_smaller_ball_costs():
+    costs = ((1.0, 0.99, 0.9), (0.5, 0.985, 0.5), (0.1, 0.6, 0.0))
+    rows = [adversarial_row(28, 400, V, 0.2, 0, robust, test_acc=accuracy) for V, accuracy, robust in costs]
+    assert cells(page(right=rows), "The projection keeps")[::2] == ["0.5 to 39.0 points lost", "no"]
+    assert cells(page(right=rows), "The same where")[::2] == ["0.5 points lost", "nearly"]
+
+
+def test_of_several_settings_those_with_most_runs_and_bias_or_box_only_in_neither_protocol():
+    default, other = line(5, {4: 0.9, 6: 0.0}), line(5, {4.5: 0.9, 4.7: 0.04, 6: 0.0}, T=100)
+    both, only = line(5, {4: 0.9, 5: 0.0}, bias=1, box=1), line(5, {4: 0.9, 4.1: 0.0}, box=1)
+    text = page(left=default + other + [row | {"T": 100} for row in both + only])
+    assert cells(text, FALLS) == ["4.7 [4.5, 4.7]", "4.9 [4.0, 5.0]", "nearly"] and "(at most 100 epochs)" in text
+    assert "4.1" not in cells(page(left=only), FALLS)[0]
+    assert cells(page(left=default + other[1:]), FALLS)[0].startswith("5.9")  # on a tie the defaults
+
+
+def test_claims_md_is_what_our_rows_say_in_any_order_and_the_readme_has_its_table():
+    rows = {script: plot_figures.read_runs(ROOT / "results", script) for script in claims.SCRIPTS}
+    caps = results.read_caps(ROOT / "results")
+    text = (ROOT / "figures" / "claims.md").read_text(encoding="utf-8")
+    assert claims.as_markdown(rows, caps) == text
+    assert claims.as_markdown({s: random.Random(1).sample(own, len(own)) for s, own in rows.items()}, caps) == text
+    table = re.search(r"(\|.*\n)+", text)[0]
+    assert f"## Results at a glance\n\n{table}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150 and len(text.split()) <= 1500
+    assert max(len(cell) for line in text.splitlines() if line.startswith("|") for cell in line.split("|")) <= 70

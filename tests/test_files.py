@@ -1,21 +1,20 @@
-"""Folders that can be written, and files that are whole or not there."""
+"""Folders that can be written, and files that are whole or absent."""
 
 import io
 import os
 import resource
+import signal
 
 import pytest
 import torch
 
 from lib import RunError, files
+from lib.stopping import Stopped
 
 
-def test_a_folder_is_made_and_left_empty(tmp_path):
+def test_a_folder_is_made_and_left_empty_or_is_an_error(tmp_path):
     files.check_folder(tmp_path / "new" / "one")
     assert list((tmp_path / "new" / "one").iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     for folder in ("file", "file/inside"):
         with pytest.raises(RunError, match="cannot write to"):
@@ -31,8 +30,7 @@ def test_a_run_has_its_name_from_the_script_and_the_configuration():
 def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path):
     path = tmp_path / "tensor.pt"
     files.save_whole(path, torch.arange(5))
-    whole = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    whole, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
         with pytest.raises(RunError, match=r"cannot write .*tensor\.pt"):
@@ -45,31 +43,23 @@ def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path):
 
 
 def test_a_file_is_there_only_once_it_is_whole(tmp_path, monkeypatch):
-    path, replaced = tmp_path / "tensor.pt", []
+    path, replaced, rename = tmp_path / "tensor.pt", [], os.replace
 
     def replace(part, whole):
         replaced.append((path.exists(), torch.load(part).tolist()))
-        return rename(part, whole)
+        rename(part, whole)
 
-    rename = os.replace
     monkeypatch.setattr(os, "replace", replace)
     files.save_whole(path, torch.arange(5))
     assert replaced == [(False, [0, 1, 2, 3, 4])] and list(tmp_path.iterdir()) == [path]
 
 
-def test_ctrl_c_while_a_file_is_written_is_no_error_of_the_disk(tmp_path, monkeypatch):
-    class Interrupted(io.BufferedWriter):
-        """A file at whose second write Ctrl-C comes."""
-
-        writes = 0
-
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), Stopped(signal.SIGTERM)])
+def test_a_signal_while_a_file_is_written_is_no_error_of_the_disk(tmp_path, interruption):
+    class Interrupted(io.BytesIO):
         def write(self, content):
-            self.writes += 1
-            if self.writes == 2:
-                raise KeyboardInterrupt
-            return super().write(content)
+            raise interruption
 
-    monkeypatch.setattr(files, "open", lambda path, _: Interrupted(io.FileIO(path, "w")), raising=False)
-    with pytest.raises(KeyboardInterrupt):
-        files.save_whole(tmp_path / "tensor.pt", torch.arange(50_000))
+    with pytest.raises(type(interruption)):
+        files.write_whole(tmp_path / "tensor.pt", lambda file: torch.save(torch.arange(50_000), Interrupted()))
     assert list(tmp_path.iterdir()) == []

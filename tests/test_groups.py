@@ -2,12 +2,15 @@
 
 import ast
 import math
+import sys
 from pathlib import Path
 
 import pytest
-from made_up import adversarial_row, ntk_row, read
+from made_up import adversarial_row, line, ntk_row, read
 
-from lib import groups, results
+import advtrain
+import ntk_normal
+from lib import groups
 
 
 def test_lib_imports_nothing_from_the_scripts():
@@ -23,6 +26,13 @@ def test_of_equal_runs_the_last_counts_and_the_order_is_that_of_the_configuratio
     assert [(row["size"], row["rel_delta_mean"]) for row in read(rows, "ntk_normal")] == [(5, 1), (7, 2 / 7)]
 
 
+def test_the_settings_defaults_are_the_scripts(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["ntk_normal.py", "--out", str(tmp_path / "ntk_normal.csv")])
+    trained, adversarial = ntk_normal.parse_arguments(), advtrain.adversarial_parser("", "out.csv").parse_args([])
+    for settings, options in ((groups.SETTINGS, trained), (groups.ADVERSARIAL_SETTINGS, adversarial)):
+        assert settings == {name: getattr(options, name) for name in settings}
+
+
 def test_settings_are_what_differs_from_the_defaults():
     usual, other = ntk_row(5, 64, 3, 0), ntk_row(6, 64, 3, 7, num1=3.0, lr=0.5)
     runs = groups.by_settings(groups.SETTINGS, [usual, other], [other])
@@ -30,12 +40,10 @@ def test_settings_are_what_differs_from_the_defaults():
     assert groups.by_settings(groups.SETTINGS, []) == {}
 
 
-def test_settings_are_told_in_names_that_shells_take_and_in_words():
-    settings = ("num2=7", "bias=1", "normalize=1", "bs=32", "lr=0.05", "T=10000", "atk_iters=20", "patience=5")
-    names, words = groups.describe(settings)
-    assert names == ["digits0and7", "bias", "normalize", "bs32", "lr0p05", "T10000", "steps20", "patience5"]
-    assert words[:4] == ["digits 0 and 7", "with bias", "inputs of norm 1", "batch size 32"]
-    assert words[4:] == ["learning rate 0.05", "at most 10,000 epochs", "20 PGD steps", "patience of 5 epochs"]
+def test_settings_have_names_that_shells_take_and_words():
+    names, words = groups.describe(("num2=7", "bias=1", "lr=0.05", "T=10000"))
+    assert names == ["digits0and7", "bias", "lr0p05", "T10000"]
+    assert words == ["digits 0 and 7", "with bias", "learning rate 0.05", "at most 10,000 epochs"]
     assert groups.describe(()) == ([], [])
     every = {**groups.SETTINGS, **groups.ADVERSARIAL_SETTINGS}
     assert len(groups.describe(tuple(f"{setting}=2" for setting in every))[0]) == len(every) - 1  # two digits, one name
@@ -55,18 +63,6 @@ def test_eta_at_norm_1_is_unknown_with_bias():
     assert math.isnan(groups.eta_at_norm_1(row | {"bias": 1}))
     assert math.isnan(groups.eta_at_norm_1(row | {"normalize": 1}))
     assert math.isnan(groups.eta_at_norm_1(row | {"grad_norm_mean": 0}))
-
-
-def test_groups_are_sorted():
-    rows = [ntk_row(size, width, 10, 0) for size in (7, 5) for width in (100, 64)]
-    assert list(groups.grouped(rows, "size")) == [5, 7]
-    assert list(groups.grouped(rows, "size", "width")) == [(5, 64), (5, 100), (7, 64), (7, 100)]
-
-
-def test_T_ends_runs_inside_the_ball_or_before_their_patience_is_used_up():
-    assert results.ended_by_T(ntk_row(5, 64, 3, 0, left_ball=0)) and not results.ended_by_T(ntk_row(5, 64, 3, 0))
-    ended = [results.ended_by_T(adversarial_row(5, 64, 1, 0.1, 0, 1, T=30, epochs=epochs)) for epochs in (21, 30)]
-    assert ended == [False, True]
 
 
 def test_the_papers_value_is_taken_unless_it_leaves_a_single_curve_or_few_cells():
@@ -113,8 +109,13 @@ def test_a_crossing_is_interpolated_between_runs_that_are_near_enough():
     assert math.isnan(far.place) and far[1:] == (2, 6)
 
 
-def test_a_seed_with_few_runs_so_far_takes_nothing_from_the_others():
-    whole, few, none = [(4, 0.9), (5, 0.5), (6, 0.0)], [(2, 0.9), (6, 0.0)], [(4, 0.4), (5, 0.1)]
-    assert groups.crossings([whole, few, none], falls=True, level=0.5) == [(5, 5, 6)]
-    (alone,) = groups.crossings([few, none], falls=True, level=0.5)
-    assert math.isnan(alone.place)
+def test_crossings_are_of_seeds_with_most_runs_and_say_where_others_may_be():
+    whole, few = line(5, {4: 0.9, 5: 0.5, 6: 0.0}), line(5, {2: 0.9, 6: 0.0}, 1)
+    above, below = line(5, {4: 0.9, 5: 0.8, 6: 0.7}, 2), line(5, {4: 0.4, 5: 0.3, 6: 0.2}, 3)
+    found = groups.crossings([*whole, *few, *above, *below], "eps", falls=True, level=0.5)
+    assert {seed: one[1:] for seed, one in found.items()} == {0: (1, 1.2), 2: (1.2, math.inf), 3: (0, 0.8)}
+    assert found[0].place == 1 and math.isnan(found[2].place) and math.isnan(found[3].place)
+    assert groups.mean_crossing([*whole, *few, *above], "eps", falls=True, level=0.5) == 1
+    assert math.isnan(groups.mean_crossing(few + above[1:], "eps", falls=True, level=0.5))
+    rising = groups.crossings(above + below, "eps", falls=False, level=0.5)
+    assert [one[1:] for one in rising.values()] == [(0, 0.8), (1.2, math.inf)]

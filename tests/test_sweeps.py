@@ -15,55 +15,47 @@ from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
 SWEEPS = Path(lines.__file__).parent
 GRIDS = {"figure2": figure2, "figure3": figure3, "figure4_left": figure4_left, "figure4_right": figure4_right}
-
-
-def printed(name, *choice):
-    command = [sys.executable, SWEEPS / f"{name}.py", *choice]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
 @pytest.mark.parametrize(
-    "name, choice, count, first, last",
+    ("command", "count", "first", "last"),
     [
         (
-            "figure2",
-            ["--laptop"],
+            "figure2 --laptop",
             105,
             "python ntk_normal.py --width 1000 --size 5 --C0 10 --seed 0",
             "python ntk_normal.py --width 100000 --size 28 --C0 10 --seed 4",
         ),
         (
             "figure3",
-            [],
             35,
             "python ntk_normal.py --width 100000 --size 5 --C0 10 20 30 40 --seed 0",
             "python ntk_normal.py --width 100000 --size 28 --C0 10 20 30 40 --seed 4",
         ),
         (
-            "figure4_left",
-            ["--laptop", "--authors"],
+            "figure4_left --laptop --authors",
             180,
             "python advtrain.py --width 1000 --size 5 --C0 10 --eps 0.2 --seed 0 --T 100 --atk_iters 20 --bias --box",
             "python advtrain.py --width 1000 --size 28 --C0 10 --eps 0.8 --seed 2 --T 100 --atk_iters 20 --bias --box",
         ),
         (
             "figure4_right",
-            [],
             700,
             "python advtraingap.py --width 250 --size 28 --eps 0.2 --gap 0.2 --seed 0",
             "python advtraingap.py --width 16000 --size 28 --eps 0.2 --gap 0.95 --seed 4",
         ),
     ],
-    ids=GRIDS,
 )
-def test_a_grid_is_printed_as_a_script_and_imported_as_a_module(name, choice, count, first, last):
-    grid = printed(name, *choice)
-    assert (len(grid), grid[0], grid[-1]) == (count, first, last) and len(set(grid)) == count
+def test_a_grid_is_printed_as_a_script_and_imported_as_a_module(command, count, first, last):
+    name, *choice = command.split()
+    printed = subprocess.run([sys.executable, SWEEPS / f"{name}.py", *choice], check=True, **PIPES).stdout.splitlines()
+    assert (len(printed), printed[0], printed[-1]) == (count, first, last) and len(set(printed)) == count
     flags = {word.removeprefix("--"): True for word in choice}
-    assert grid == [lines.line(*run) for run in GRIDS[name].runs(**flags)]
+    assert printed == [lines.line(*run) for run in GRIDS[name].runs(**flags)]
 
 
-@pytest.mark.parametrize("grid, option", [(figure4_left, "eps"), (figure4_right, "gap")])
+@pytest.mark.parametrize(("grid", "option"), [(figure4_left, "eps"), (figure4_right, "gap")])
 def test_coarse_steps_come_before_fine_ones(grid, option):
     steps = list(dict.fromkeys(run[option] for _, run in grid.runs()))
     assert sorted(steps) == [step / 20 for step in range(1, 21)]
@@ -72,21 +64,20 @@ def test_coarse_steps_come_before_fine_ones(grid, option):
     assert {*laptop} < {*steps} and laptop != sorted(laptop)
 
 
-@pytest.mark.parametrize("name, choice", [(name, choice) for name in GRIDS for choice in ({}, {"laptop": True})])
-def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name, choice):
-    (tmp_path / "no-folder").write_text("")
+@pytest.mark.parametrize("laptop", [False, True])
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name, laptop):
     monkeypatch.chdir(tmp_path)
-    choice = choice | ({"authors": True} if name.startswith("figure4") else {})
-    _, *argv = shlex.split(lines.line(*next(iter(GRIDS[name].runs(**choice)))))
-    monkeypatch.setattr(sys, "argv", [*argv, "--data-dir", "no-folder"])
-    # Once all options are understood, the data are looked for.
+    authors = {"authors": True} if name.startswith("figure4") else {}
+    _, *argv = shlex.split(lines.line(*next(iter(GRIDS[name].runs(laptop=laptop, **authors)))))
+    monkeypatch.setattr(sys, "argv", [*argv, "--data-dir", "none"])
+    # Once all options are understood, the script looks for the data.
     with pytest.raises(RunError, match="MNIST"):
         importlib.import_module(argv[0].removesuffix(".py")).main()
 
 
 def test_lines_may_go_to_head():
-    command = [sys.executable, SWEEPS / "figure4_left.py"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, SWEEPS / "figure4_left.py"], **PIPES) as process:
         assert process.stdout.readline().startswith("python advtrain.py ")
         process.stdout.close()  # 2,400 lines are more than a pipe holds
         assert process.stderr.read() == ""
@@ -95,21 +86,22 @@ def test_lines_may_go_to_head():
 def task_of_a_job_array(tmp_path, task, skip="0", **more):
     """The process of sweeps/slurm.sbatch as the task of grid.py, with a scontrol that writes its arguments to a file."""
     scontrol = tmp_path / "scontrol"
-    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\n')
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/requests\n')
     scontrol.chmod(0o755)
-    command = ["bash", SWEEPS / "slurm.sbatch", tmp_path / "grid.py"]
     path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": task, "SKIP": skip, "PATH": path}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, **pipes, **more)
+    return subprocess.Popen(["bash", SWEEPS / "slurm.sbatch", tmp_path / "grid.py"], env=environment, **PIPES, **more)
 
 
-def test_each_task_of_a_job_array_runs_its_line(tmp_path):
+@pytest.mark.parametrize(
+    ("task", "skip", "output", "code"),
+    [("1", "0", "one", 0), ("2", "0", "two", 0), ("1", "1", "two", 0), ("2", "1", "", 1)],
+)
+def test_each_task_of_a_job_array_runs_its_line(tmp_path, task, skip, output, code):
     (tmp_path / "grid.py").write_text("print('echo one')\nprint('echo two')\n")
-    for task, skip, said, code in (("1", "0", "one", 0), ("2", "0", "two", 0), ("1", "1", "two", 0), ("2", "1", "", 1)):
-        process = task_of_a_job_array(tmp_path, task, skip)
-        assert process.communicate()[0].splitlines()[1:] == ([said] if said else []) and process.returncode == code
-    assert not (tmp_path / "said").exists()
+    process = task_of_a_job_array(tmp_path, task, skip)
+    assert process.communicate()[0].splitlines()[1:] == output.split() and process.returncode == code
+    assert not (tmp_path / "requests").exists()
 
 
 # A run that SIGTERM asks to end takes a while to save its state.
@@ -129,22 +121,22 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize(
-    ("signum", "everyone", "ends", "requeued"),
+    ("signum", "everyone", "code", "requests"),
     [
-        (signal.SIGUSR1, False, 143, True),  # the time limit is near
-        (signal.SIGUSR1, False, 0, False),  # and the run ended in time
-        (signal.SIGUSR1, False, 1, False),
-        (signal.SIGTERM, False, 143, False),  # scancel, or preemption, after which Slurm itself requeues
-        (signal.SIGTERM, True, 143, False),  # which the run hears, too, where Slurm tracks processes otherwise
+        (signal.SIGUSR1, False, 143, "requeue 7_1\n"),  # the time limit is near
+        (signal.SIGUSR1, False, 0, ""),  # and the run ended in time
+        (signal.SIGUSR1, False, 1, ""),
+        (signal.SIGTERM, False, 143, ""),  # scancel, or preemption, after which Slurm itself requeues
+        (signal.SIGTERM, True, 143, ""),  # which the run hears, too, where Slurm tracks processes otherwise
     ],
 )
-def test_a_task_goes_back_into_the_queue_only_near_its_time_limit(tmp_path, signum, everyone, ends, requeued):
+def test_a_task_goes_back_into_the_queue_only_near_its_time_limit(tmp_path, signum, everyone, code, requests):
     (tmp_path / "run.py").write_text(RUN)
-    (tmp_path / "grid.py").write_text(f"print('python {tmp_path}/run.py {ends}')\n")
+    (tmp_path / "grid.py").write_text(f"print('python {tmp_path}/run.py {code}')\n")
+    (tmp_path / "requests").touch()
     process = task_of_a_job_array(tmp_path, "1", start_new_session=True)
     assert process.stdout.readline().startswith("python ") and process.stdout.readline() == "starts\n"
     (os.killpg if everyone else os.kill)(process.pid, signum)
     output, errors = process.communicate(timeout=30)
-    assert (output, errors, process.returncode) == ("saved\n", "", ends)
-    said = tmp_path / "said"
-    assert (said.read_text() if said.exists() else "") == ("requeue 7_1\n" if requeued else "")
+    assert (output, errors, process.returncode) == ("saved\n", "", code)
+    assert (tmp_path / "requests").read_text() == requests

@@ -1,4 +1,4 @@
-"""lib/ticks.py: where ticks stand, and which have a label."""
+"""lib/ticks.py: every run has a tick, and every value a tick and a cell around it."""
 
 import numpy as np
 import pytest
@@ -7,31 +7,16 @@ from matplotlib.figure import Figure
 from lib import ticks
 
 
-def horizontal(places):
-    """The labels of the ticks at the places, by place, of an axis as wide as a panel's."""
-    figure = Figure(figsize=(2.4, 2))
-    ax = figure.subplots(subplot_kw={"xscale": "log"})
-    ax.set_xlim(places[0] / 1.2, places[-1] * 1.2)
-    ticks.tick_each(ax, places)
-    figure.draw_without_rendering()
+@pytest.mark.parametrize("positions", [[250, 1000, 16000], [size**2 for size in range(5, 29)]])
+def test_every_position_has_a_tick_and_the_ends_a_label(positions):
+    ax = Figure(figsize=(2.4, 2)).subplots(subplot_kw={"xscale": "log"})
+    ax.set_xlim(positions[0] / 1.2, positions[-1] * 1.2)
+    ticks.tick_each(ax, positions)
+    ax.figure.draw_without_rendering()
     shown = [*ax.xaxis.get_major_ticks(), *ax.xaxis.get_minor_ticks()]
-    return {round(tick.get_loc()): tick.label1.get_text() for tick in shown}
-
-
-def test_every_place_has_a_tick_and_those_too_near_a_label_below():
-    labels = horizontal([25, 49, 100, 196, 400, 625, 784])
-    above = {d: str(d) for d in (25, 49, 100, 196, 400, 784)}
-    assert labels == above | {625: "\n625"}
-
-
-def test_of_many_places_each_has_a_tick_and_some_a_label():
-    places = [size**2 for size in range(5, 29)]
-    labels = horizontal(places)
-    assert sorted(labels) == places and labels[784] and labels[25] and not all(labels.values())
-
-
-def test_widths_are_labelled_in_thousands():
-    assert horizontal([250, 1000, 16000])[16000] == "16,000"
+    labels = {round(tick.get_loc()): tick.label1.get_text().strip() for tick in shown}
+    assert sorted(labels) == positions and all(text in ("", f"{at:,}") for at, text in labels.items())
+    assert labels[positions[0]] and labels[positions[-1]]
 
 
 @pytest.mark.parametrize("extent", [[0.2, 0.44], [0.00047, 0.00104], [0.02, 0.41], [1, 5000]])
