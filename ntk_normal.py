@@ -25,7 +25,7 @@ from common import (
     sgd_step,
     smallest_step,
 )
-from lib import RunError, command_line, sgd_kernels
+from lib import RunError, command_line, finite, sgd_kernels
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
 from lib.results import Results, ended_by_T, numbers
@@ -163,7 +163,7 @@ def train_until_exit(
         if reach > radii[0]:
             inside.copy_(W)
         sgd.sgd_step(W, gradient, lr)
-        if reach > radii[0] and (reach := ball.deviation(W).item()) > radii[0]:
+        if reach > radii[0] and (reach := finite(ball.deviation(W).item())) > radii[0]:
             if run.step == 0:
                 raise RunError(
                     f"the first step leaves the ball of radius {radii[0]:g}: nothing is trained (try a smaller --lr)"
