@@ -8,6 +8,7 @@ sections, definitions and theorems named below are its own. Shapes: n examples, 
 """
 
 import functools
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -471,7 +472,9 @@ def save_network(folder: Path, net: TwoLayerNet, script: str, config: dict) -> N
     The file holds a dict that torch.load reads: `state_dict`, with W, W0 and a (and output_bias if there is one), and
     `config`, the configuration columns of the run's row. Raises RunError where the file cannot be written.
     """
-    files.save_whole(Path(folder) / files.run_name(script, config), {"state_dict": net.state_dict(), "config": config})
+    content = io.BytesIO()
+    torch.save({"state_dict": net.state_dict(), "config": config}, content)
+    files.write_whole(Path(folder) / files.run_name(script, config), content.getbuffer())
 
 
 def load_network(path: Path) -> tuple[TwoLayerNet, dict]:

@@ -15,7 +15,7 @@ that any classifier can reach, is drawn into Figure 4 left.
 """
 
 import argparse
-import functools
+import io
 import itertools
 import math
 import shlex
@@ -203,13 +203,14 @@ def save(drawn: dict[str, Figure | str], folder: Path):
     for name, content in drawn.items():
         path = folder / name
         if isinstance(content, str):
-            write_whole(path, lambda file, text=content: file.write(text.encode()))
+            write_whole(path, content.encode())
             say(f"{path}")
         else:
             # The same rows give the same file.
             kinds = {"png": {"dpi": 300}, "pdf": {"metadata": {"CreationDate": None}}}
             for kind, options in kinds.items():
-                write_whole(f"{path}.{kind}", functools.partial(content.savefig, format=kind, **options))
+                content.savefig(file := io.BytesIO(), format=kind, **options)
+                write_whole(f"{path}.{kind}", file.getbuffer())
             say(f"{path}.png {path}.pdf")
 
 

@@ -82,13 +82,11 @@ class Checkpoint:
             return
         content = io.BytesIO()
         torch.save({"run": self.identity, "seconds": clock.seconds(), **vars(run)}, content)
-        content = content.getbuffer()
+        content.write(zlib.crc32(content.getbuffer()).to_bytes(4, "big"))
         kept = "the same command goes on from here"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(
-                self.path, lambda file: (file.write(zlib.crc32(content).to_bytes(4, "big")), file.write(content))
-            )
+            write_whole(self.path, content.getbuffer())
         except (RunError, OSError) as error:
             warn(f"{error}; the run goes on without a new checkpoint")
             kept = "rows written before are kept"
@@ -105,9 +103,10 @@ class Checkpoint:
         """
         stopping.defer(True)
         try:
-            checksum, content = (whole := self.path.read_bytes())[:4], memoryview(whole)[4:]
+            content = memoryview(self.path.read_bytes())
+            content, checksum = content[:-4], content[-4:]
             if zlib.crc32(content).to_bytes(4, "big") != checksum:
-                raise ValueError("damaged")
+                raise ValueError
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             reason = "is another run's"
             identity, seconds = saved.pop("run"), saved.pop("seconds")

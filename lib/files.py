@@ -6,10 +6,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-import torch
-
 from lib import RunError
-from lib.stopping import Stopped
 
 
 def check_folder(folder: Path) -> None:
@@ -29,24 +26,17 @@ def run_name(script: str, config: dict) -> str:
     return f"{name}.pt"
 
 
-def write_whole(path: Path, write) -> None:
-    """Write a file by the function write(file), so that a kill or a full disk leaves the old file. Raises RunError."""
+def write_whole(path: Path, content) -> None:
+    """Write a file of these bytes, so that a kill or a full disk leaves the old file. Raises RunError."""
     part = f"{path}.{os.getpid()}.part"
     try:
         with open(part, "wb") as file:
-            write(file)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        if isinstance(error.__context__, (KeyboardInterrupt, Stopped)):  # torch.save hides it: it cannot end its file
-            raise error.__context__ from None
+    except OSError as error:
         raise RunError(f"cannot write {path}: {error}") from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(part)
-
-
-def save_whole(path: Path, content) -> None:
-    """torch.save the content at path as `write_whole` does. Raises RunError."""
-    write_whole(path, lambda file: torch.save(content, file))
