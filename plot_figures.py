@@ -43,6 +43,7 @@ from lib.groups import (
     SETTINGS,
     by_settings,
     crossing,
+    crossings,
     describe,
     eta_at_norm_1,
     exponents,
@@ -50,8 +51,6 @@ from lib.groups import (
     keep_one_value,
     latest_of_each_run,
     left_of_figure4,
-    mean_crossing,
-    of_the_same_runs,
     right_of_figure4,
     width_of_figure3,
 )
@@ -308,6 +307,20 @@ def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
     return drawn
 
 
+def of_the_same_runs(rows: list[dict]) -> list[dict]:
+    """Of each size only the seeds that have every C0 there; if none has, those that have every C0 of another size.
+
+    Other seeds would shift one C0's curve against another's, or one part of a curve against the rest. A size with no
+    such seed keeps all its rows.
+    """
+    count, sizes = len(grouped(rows, "C0")), grouped(rows, "size").values()
+    whole = [{seed for seed, path in grouped(same, "seed").items() if len(path) == count} for same in sizes]
+    anywhere, kept = set().union(*whole), []
+    for same, here in zip(sizes, whole):
+        kept += [row for row in same if row["seed"] in (here or anywhere)] or same
+    return kept
+
+
 def curve_styles(curve, values):
     """How the curve of each value is drawn: widths in the paper's colours, C0 from light to dark."""
     colours, markers = itertools.cycle(COLOURS), itertools.cycle(MARKERS)
@@ -476,6 +489,13 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     tick_each(ax, across)
     tick_log(ax)
     return True
+
+
+def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) -> float:
+    """Where robust accuracy passes the level, in the column vertical of the rows: mean of the known places, or NaN."""
+    found = crossings(rows, vertical, falls, level).values()
+    known = [one.place for one in found if math.isfinite(one.place)]
+    return np.mean(known) if known else np.nan
 
 
 def hatch_caps(ax, rows, caps):

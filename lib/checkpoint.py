@@ -41,9 +41,7 @@ class Checkpoint:
     keeps other processes away, if not all of it.
     """
 
-    def __init__(
-        self, folder: Path, script: str, config: dict, device: str, seconds: float, shared: dict | None = None
-    ):
+    def __init__(self, folder: Path, script: str, config: dict, device: str, seconds: float, shared=None):
         self.path, self.seconds, self.saved_at = Path(folder) / run_name(script, config), seconds, time.monotonic()
         self.identity = config | {"device": device, "torch": str(torch.__version__)}
         named = [column for column in ("d", "width", "C0", "eps", "seed") if column in config]

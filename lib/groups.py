@@ -82,20 +82,6 @@ def keep_one_value(rows: list[dict], column: str, usual: float, *axes: str) -> l
     return groups[max(groups, key=merit)] if groups else []
 
 
-def of_the_same_runs(rows: list[dict]) -> list[dict]:
-    """Of each size only the seeds that have every C0 there; if none has, those that have every C0 of another size.
-
-    Other seeds would shift one C0's curve against another's, or one part of a curve against the rest. A size with no
-    such seed keeps all its rows.
-    """
-    count, sizes = len(grouped(rows, "C0")), grouped(rows, "size").values()
-    whole = [{seed for seed, path in grouped(same, "seed").items() if len(path) == count} for same in sizes]
-    anywhere, kept = set().union(*whole), []
-    for same, here in zip(sizes, whole):
-        kept += [row for row in same if row["seed"] in (here or anywhere)] or same
-    return kept
-
-
 def exponents(rows: list[dict], quantity: Callable[[dict], float]) -> tuple[list[float], list[dict]]:
     """Slopes of log(quantity) over log(d), one for each seed with all sizes that half of them have, 3 or more; their rows."""
     by_seed = grouped(rows, "seed").values()
@@ -176,10 +162,3 @@ def crossing(runs: list[tuple], falls: bool, level: float) -> Crossing | None:
             near = high <= 2 * low + 1e-6  # 0.2 √m, rounded, may be a trifle more than twice 0.1 √m
             return Crossing(place if near else math.nan, low, high)
     return None
-
-
-def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) -> float:
-    """Where robust accuracy passes the level, in the column vertical of the rows: mean of the known places, or NaN."""
-    found = crossings(rows, vertical, falls, level).values()
-    known = [one.place for one in found if math.isfinite(one.place)]
-    return np.mean(known) if known else np.nan

@@ -6,7 +6,6 @@ only by the rows of W of those that turn. What is left to know is the sign of W 
   takes no product a step, but it cannot clip to the pixel box, and W W.T must fit into the caches.
 - `by_prediction` is for all else. It predicts W x from the last two products, knows how far off it may be, and takes a
   row of W for each neuron that is in doubt. When these become many, it takes a new product.
-Both want numba, and are held against plain PGD by the tests.
 """
 
 import functools
@@ -16,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-# What computes in place of common.py, for a reader who has changed that.
 COMPILED = "the compiled code in lib/ (not used where pgd_kernels.compiled returns None)"
 
 

@@ -5,8 +5,6 @@ import time
 
 from tqdm import tqdm
 
-SECONDS = 60
-
 
 def say(text: str) -> None:
     """Print to stdout, beside any progress bar."""
@@ -32,8 +30,7 @@ class Progress:
 
     def __init__(self, name: str | None, steps: range, total: int, unit: str):
         form = "{desc}: {n_fmt} of at most {total_fmt} {unit}s [{elapsed}, {rate_fmt}{postfix}]"
-        about = {"desc": name or "training", "initial": steps.start, "total": total, "unit": unit}
-        self.bar = tqdm(steps, disable=None, bar_format=form, **about)
+        self.bar = tqdm(steps, name or "training", total, unit=unit, initial=steps.start, disable=None, bar_format=form)
         self.name, self.unit, self.shown_at = name, unit, time.monotonic()
         if self.bar.disable and name:
             note(f"{name}: starts at {unit} {steps.start:,}, of at most {total:,}")
@@ -46,6 +43,6 @@ class Progress:
         """Show the words, now and then, with the values put into their {}."""
         if not self.bar.disable:
             self.bar.set_postfix_str(words.format(*values), refresh=False)
-        elif self.name and time.monotonic() - self.shown_at >= SECONDS:
+        elif self.name and time.monotonic() - self.shown_at >= 60:
             self.shown_at = time.monotonic()
             note(f"{self.name}: {self.unit} {step:,}, {words.format(*values)}")

@@ -41,11 +41,6 @@ class SparseGradient(NamedTuple):
     slope: torch.Tensor
     batch: SparseBatch
 
-    @property
-    def active(self) -> torch.Tensor:
-        """As in `common.LossGradient`."""
-        return torch.from_numpy(self.batch.on.T * self.a[:, None])
-
 
 class Descent(NamedTuple):
     """What SGD works on, in the form in which its steps are fastest; put_back gives net such a W."""
@@ -77,7 +72,7 @@ def fastest(net, x: torch.Tensor, y: torch.Tensor, bs: int, dense_gradient, dens
     W, W0 = neurons_side_by_side(W), neurons_side_by_side(W0)
     dense = dense_gradient(W, net.a, net.output_bias, x[:8], y[:8])
     sparse = loss_gradient(W, net.a, net.output_bias, *sparse_batches(x[:8], 8, net.width), y[:8])
-    must_agree(COMPILED, (sparse.active - dense.active).T, len(net.a) ** 0.5)
+    must_agree(COMPILED, torch.from_numpy(sparse.batch.on * sparse.a) - dense.active.T, len(net.a) ** 0.5)
     must_agree(COMPILED, sparse.slope - dense.slope, len(net.a) ** -0.5)
     return Descent(W, W0, sparse_batches(x, bs, net.width), loss_gradient, sgd_step, put_back)
 

@@ -1,9 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP: a run that is training saves its state at the next step, then ends.
 
 A run that has been trained ends once its row is written. Anything else, such as drawing figures, ends at once.
-
-SIGTERM is how Slurm, `docker stop` and a machine that is taken away ask a process to end, SIGHUP how a closed terminal
-does.
+Slurm and `docker stop` send SIGTERM, a closed terminal sends SIGHUP.
 """
 
 import contextlib
@@ -51,12 +49,12 @@ def _handle(signum, _):
 def listening():
     """A context in which the signals are handled so. Those that are ignored, as after nohup, stay ignored."""
     _State.deferring, _State.asked = False, None
-    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
-    listened = [signum for signum, handler in before.items() if handler is not signal.SIG_IGN]
-    for signum in listened:
-        signal.signal(signum, _handle)
+    handlers = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    before = {signum: handler for signum, handler in handlers.items() if handler is not signal.SIG_IGN}
     try:
+        for signum in before:
+            signal.signal(signum, _handle)
         yield
     finally:
-        for signum in listened:
-            signal.signal(signum, before[signum])
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

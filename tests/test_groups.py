@@ -10,6 +10,7 @@ from made_up import adversarial_row, line, ntk_row, read
 
 import advtrain
 import ntk_normal
+import plot_figures
 from lib import groups
 
 
@@ -81,8 +82,8 @@ def test_curves_of_several_C0_are_of_seeds_that_have_them_all():
     part = ntk_row(5, 64, 10, 1)
     begun = [ntk_row(7, 64, 10, seed) for seed in (0, 1)]
     others = [ntk_row(10, 64, 10, seed) for seed in (1, 2)]
-    assert groups.of_the_same_runs([*whole, part, *begun, *others]) == [*whole, begun[0], *others]
-    assert groups.of_the_same_runs([part, *begun, *others]) == [part, *begun, *others]
+    assert plot_figures.of_the_same_runs([*whole, part, *begun, *others]) == [*whole, begun[0], *others]
+    assert plot_figures.of_the_same_runs([part, *begun, *others]) == [part, *begun, *others]
 
 
 def test_figure_3_is_of_the_papers_width_once_half_as_many_of_its_cells_compare_several_C0():
@@ -115,7 +116,7 @@ def test_crossings_are_of_seeds_with_most_runs_and_say_where_others_may_be():
     found = groups.crossings([*whole, *few, *above, *below], "eps", falls=True, level=0.5)
     assert {seed: one[1:] for seed, one in found.items()} == {0: (1, 1.2), 2: (1.2, math.inf), 3: (0, 0.8)}
     assert found[0].place == 1 and math.isnan(found[2].place) and math.isnan(found[3].place)
-    assert groups.mean_crossing([*whole, *few, *above], "eps", falls=True, level=0.5) == 1
-    assert math.isnan(groups.mean_crossing(few + above[1:], "eps", falls=True, level=0.5))
+    assert plot_figures.mean_crossing([*whole, *few, *above], "eps", falls=True, level=0.5) == 1
+    assert math.isnan(plot_figures.mean_crossing(few + above[1:], "eps", falls=True, level=0.5))
     rising = groups.crossings(above + below, "eps", falls=False, level=0.5)
     assert [one[1:] for one in rising.values()] == [(0, 0.8), (1.2, math.inf)]
