@@ -82,7 +82,7 @@ class Ended(NamedTuple):
 
 @pytest.fixture
 def script(monkeypatch, capsys):
-    """A function of a script's name and arguments that runs it to its end, on the CPU, and returns an `Ended`.
+    """A function that runs a script with arguments, on the CPU, and returns how it `Ended`.
 
     It runs the script in this process: to start one for each run, and import PyTorch there, would take minutes.
     """

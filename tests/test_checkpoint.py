@@ -98,16 +98,6 @@ def test_the_file_of_a_run_that_ended_is_removed_with_what_kills_left(tmp_path):
     ended.remove()
 
 
-@pytest.mark.slow
-def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path, script):
-    (tmp_path / "checkpoints").write_text("no folder")
-    out, options = tmp_path / "rows.csv", "--width 20 --size 5 --T 2 --C0 2 4 --checkpoint-seconds 0.01"
-    ended = script("ntk_normal.py", *options.split(), "--out", out)
-    assert ended.code == 0 and len(read_rows(out, ntk_normal.COLUMNS)) == 2 and "warning" in ended.stderr
-
-
-# Runs a script to its end, then forks run after run of it and kills each after a random time. The digits are read once,
-# for the kills to fall into the training.
 KILLER = """
 import functools, importlib, os, random, signal, sys, threading, time
 import torch, tqdm, common

@@ -3,6 +3,7 @@
 import argparse
 import io
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 import advtrain
 import common
 import ntk_normal
-from lib import RunError, command_line
+from lib import RunError, command_line, mnist
 from lib.results import read_rows
 from lib.stopping import Stopped
 
@@ -79,14 +80,11 @@ def test_bad_arguments_are_refused(name, argument, tmp_path, script):
 def test_bad_files_are_refused_before_training(name, tmp_path, script):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.csv").mkdir()
-    contents = {"other.csv": b"a,b\n1,2\n", "binary.csv": b"\xff\xfe\x00\n"}
-    contents["torn.csv"] = (",".join(COLUMNS[name]) + "\n0,1,5").encode()
-    for file, content in contents.items():
-        (tmp_path / file).write_bytes(content)
+    (tmp_path / "torn.csv").write_text(torn := ",".join(COLUMNS[name]) + "\n0,1,5")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\n")
     for out, reason, *others in [
         ("folder.csv", "Is a directory"),
         ("file/rows.csv", "cannot write"),
-        ("other.csv", "other columns"),
         ("torn.csv", "line 2"),
         ("binary.csv", "cannot read"),
         ("good.csv", "cannot write", "--save-dir", tmp_path / "file"),
@@ -94,7 +92,27 @@ def test_bad_files_are_refused_before_training(name, tmp_path, script):
         code, stdout, stderr = script(name, "--T", 10**6, "--out", tmp_path / out, *others)
         assert (code, stdout, stderr.count("\n")) == (1, "", 1), (out, stderr)
         assert reason in stderr, (out, stderr)
-    assert all((tmp_path / file).read_bytes() == content for file, content in contents.items())
+    assert (tmp_path / "torn.csv").read_text() == torn
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "code", "last_line"),
+    [
+        ("advtrain.py --width 20 --size 5 --T 2 --atk_iters 2 --out rows.csv", 0, "d 25, width 20"),
+        ("advtrain.py --width 0", 2, "advtrain.py: error: argument --width: must be a whole number from 1"),
+        ("advtrain.py --out other.csv", 1, "advtrain.py: error: other.csv has other columns"),
+        ("plot_figures.py --results none --figure 3", 1, "plot_figures.py: error: none has no rows"),
+        ("benchmarks/speed.py --help", 0, ""),
+    ],
+)
+def test_the_scripts_run_from_the_shell_in_another_folder(tmp_path, command, code, last_line):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    command = f"CUDA_VISIBLE_DEVICES= {sys.executable} {mnist.DATA_DIR.parent}/{command}"
+    ended = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == code and bool(ended.stdout) == (code == 0) and "Traceback" not in ended.stderr
+    assert f"\n{ended.stderr}".splitlines()[-1].startswith(last_line)
+    assert (tmp_path / "rows.csv").exists() == ("rows.csv" in command)
 
 
 @pytest.mark.parametrize(

@@ -55,14 +55,6 @@ def test_a_full_disk_is_one_line(small_disk, tmp_path, script, option, full, cod
     assert out.exists() == (code == 0)
 
 
-def test_figures_that_do_not_fit_leave_no_half_ones(small_disk, tmp_path, script):
-    assert script("ntk_normal.py", *TINY, "--out", tmp_path / "ntk_normal.csv").code == 0
-    disk = small_disk("size=8k")
-    ended = script("plot_figures.py", "--results", tmp_path, "--out", disk, "--figure", 2)
-    assert ended.code == 1 and "cannot write" in ended.stderr.splitlines()[-1]
-    assert list(disk.iterdir()) == []
-
-
 @pytest.mark.slow
 def test_of_two_processes_with_the_same_run_one_trains_and_the_other_waits(tmp_path):
     options = "--width 300 --size 10 --T 3 --atk_iters 10 --eps 0.1 --checkpoint-seconds 0.05".split()

@@ -1,7 +1,6 @@
 """PGD: the plain way and the two compiled ones, against autograd and each other."""
 
 import functools
-import subprocess
 import sys
 
 import pytest
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 
 import common
 from common import TwoLayerNet
-from lib import mnist, pgd_kernels
+from lib import pgd_kernels
 
 
 def autograd_pgd(net, x, y, eps, atk_iters, box):
@@ -62,17 +61,6 @@ def test_pgd_is_autograds(net, examples, pgd_by, way, box):
     assert torch.equal(still_robust, robust)
     torch.testing.assert_close(stopped[robust], delta[robust])
     assert (y * net.f(x + stopped) <= 0)[~robust].all()
-
-
-@pytest.mark.parametrize(("way", "box"), WAYS_AND_BOX)
-def test_pgd_stays_in_the_ball_and_in_the_box(lazy_net, pgd_by, way, box):
-    pgd_by(way)
-    net, data = lazy_net(10, 200)
-    x = F.normalize(data.test_x, dim=1)
-    for eps in (0.05, 0.5):
-        delta, _ = common.pgd(net, x, data.test_y, eps, 10, box)
-        assert delta.norm(dim=1).max() <= eps * (1 + 1e-5)
-        assert not box or (x + delta >= -1e-6).all() and (x + delta <= 1 + 1e-6).all()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -187,13 +175,8 @@ def test_threads_share_the_examples(lazy_net, pgd_by, way):
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-6)
 
 
-@pytest.mark.slow
-def test_the_package_works_without_numba():
-    attack = (
-        "import sys; sys.modules['numba'] = None\n"
-        "import common, torch\n"
-        "net, x = common.TwoLayerNet(4, 30), torch.rand(50, 4)\n"
-        "print(common.pgd(net, x, torch.ones(50), 0.1, 5)[0].norm(dim=1).max().item() <= 0.1 * (1 + 1e-5))\n"
-    )
-    command = [sys.executable, "-c", attack]
-    assert subprocess.run(command, cwd=mnist.DATA_DIR.parent, capture_output=True, text=True).stdout == "True\n"
+def test_without_numba_nothing_is_compiled(monkeypatch, examples):
+    pgd_kernels.compiled.cache_clear()
+    monkeypatch.setitem(sys.modules, "numba", None)  # importing it fails
+    assert pgd_kernels.fastest(TwoLayerNet(6, 40), steps=10**6, box=False) is None
+    pgd_kernels.compiled.cache_clear()

@@ -47,13 +47,18 @@ def write_caps(folder, *caps):
     (folder / "figure4_cap.csv").write_text("".join(["num1,num2,size,d,eps,cap\n", *lines]))
 
 
+def at_one_d(size, accuracies, **others):
+    """Rows of one d from a dict of eps to robust accuracy."""
+    return [adversarial_row(size, 1000, 0.316, eps, 0, robust) | others for eps, robust in accuracies.items()]
+
+
 @pytest.mark.slow
-def test_all_figures_are_drawn_and_the_runs_counted(tmp_path, draw):
+def test_all_figures_are_drawn_and_the_runs_counted_and_the_same_rows_give_the_same_files(tmp_path, draw):
     sizes = (5, 10, 28)
     write_ntk(tmp_path, *(ntk_row(size, m, 10, seed) for size in sizes for m in (1000, 100000) for seed in (0, 1)))
-    write_ntk(tmp_path, *(ntk_row(size, 100000, 20, 0, left_ball=0) for size in sizes))
-    left = [adversarial_row(size, 1000, 0.316, eps, 0, 1 - eps) for size in sizes for eps in (0.1, 0.5)]
-    write(tmp_path / "advtrain.csv", *left)
+    write_ntk(tmp_path, ntk_row(5, 100000, 20, 0, left_ball=0), ntk_row(6, 64, 3, 7, num1=3, num2=8, normalize=1))
+    for size in sizes:
+        write(tmp_path / "advtrain.csv", *at_one_d(size, {0.1: 0.9, 0.5: 0.5}))
     write(tmp_path / "advtraingap.csv", adversarial_row(28, 1000, 0.5, 0.2, 0, 0.5, bias=1, box=1))
     assert draw().stderr.splitlines()[:6] == [
         "figure 2: 12 of the paper's 105 runs, 12 of the laptop's 105 runs",
@@ -63,8 +68,12 @@ def test_all_figures_are_drawn_and_the_runs_counted(tmp_path, draw):
         "figure 4 right, paper's formulas: 0 of the paper's 700 runs, 0 of the laptop's 165 runs",
         "figure 4 right, with bias and box: 1 of the paper's 700 runs, 0 of the laptop's 165 runs",
     ]
-    names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert names == {f"figure{figure}.{ending}" for figure in (2, 3, 4) for ending in ("png", "pdf")} | {"claims.md"}
+    files = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    names = ("figure2", "figure2-digits3and8-normalize", "figure3", "figure4")
+    assert {*files} == {f"{name}.{ending}" for name in names for ending in ("png", "pdf")} | {"claims.md"}
+    draw("--figure", 2, 4, "--out", tmp_path / "again")
+    again = {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}
+    assert again == {name: files[name] for name in files if name[:7] in ("figure2", "figure4")}
 
 
 @pytest.mark.parametrize(
@@ -82,10 +91,7 @@ def test_all_figures_are_drawn_and_the_runs_counted(tmp_path, draw):
             "4 --laptop --authors",
             figure4_left.runs(laptop=True, authors=True),
             "advtrain-2",
-            [
-                adversarial_row(size, 1000, 0.316, 0.2, 0, 1, bias=5 // size, box=1, T=100, atk_iters=20)
-                for size in (5, 7)
-            ],
+            at_one_d(5, {0.2: 1}, bias=1, box=1, **figure4_left.LAPTOP) + at_one_d(7, {0.2: 1}, **figure4_left.LAPTOP),
         ),
     ],
 )
@@ -98,19 +104,6 @@ def test_the_missing_runs_are_the_sweeps_lines_until_they_have_their_rows(tmp_pa
     assert missing()[: len(grid)] == grid
     write(tmp_path / f"{name}.csv", *rows)
     assert missing()[: len(grid) - 1] == grid[1:]
-
-
-@pytest.mark.slow
-def test_the_same_rows_give_the_same_files_of_the_figures_asked_for(tmp_path, draw):
-    write_ntk(tmp_path, ntk_row(5, 64, 3, 0), ntk_row(6, 64, 3, 7, num1=3, num2=8, normalize=1))
-    write(tmp_path / "advtrain.csv", adversarial_row(5, 1000, 0.316, 0.4, 0, 0.9))
-    written = []
-    for out in (tmp_path / "figures", tmp_path / "again"):
-        draw("--figure", 2, 4, "--out", out)
-        written.append({path.name: path.read_bytes() for path in out.iterdir()})
-    names = ("figure2", "figure2-digits3and8-normalize", "figure4")
-    assert {*written[0]} == {f"{name}.{ending}" for name in names for ending in ("pdf", "png")}
-    assert written[0] == written[1]
 
 
 def test_files_with_names_that_are_not_read_are_named(tmp_path, draw):
@@ -150,12 +143,10 @@ def test_what_cannot_be_drawn_is_an_error(tmp_path, draw, monkeypatch, options, 
 
 def test_C0_and_width_choose_what_is_drawn(tmp_path, draw, monkeypatch):
     write_ntk(tmp_path, *(ntk_row(size, m, C0, 0) for size in (5, 7) for m in (64, 100) for C0 in (3, 10)))
-    cells = [(m, C0) for m in (1000, 500) for C0 in (10, 20)]
-    write(tmp_path / "advtrain.csv", *(adversarial_row(5, m, 0.3, 0.1, 0, 1, C0=C0) for m, C0 in cells))
+    for m, C0 in ((1000, 10), (1000, 20), (500, 10), (500, 20)):
+        write(tmp_path / "advtrain.csv", adversarial_row(5, m, 0.3, 0.1, 0, 1, C0=C0))
     drawn = {}
     monkeypatch.setattr(plot_figures, "save", lambda figures, folder: drawn.update(figures))
-    draw("--figure", 2, 3)
-    assert drawn["figure2"].get_suptitle().startswith("$C_0$ = 10, ")
     draw("--C0", 3, "--width", 64, "--figure", 2, 3)
     assert drawn["figure2"].get_suptitle().startswith("$C_0$ = 3, ")
     assert drawn["figure3"].get_suptitle().startswith("$m$ = 64, ")
@@ -175,12 +166,6 @@ def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
     assert (band.y0, band.y1) == pytest.approx((0.1, 0.4 + np.std([0.2, 0.3, 0.7], ddof=1)))
     np.testing.assert_allclose(np.diff(np.log(gradient.lines[-1].get_ydata())), 0.5 * np.log(4))  # the paper's rate
     assert drawn.get_suptitle().endswith(" over 1–3 seeds, 3 rays that never flip left out")
-
-
-def test_a_single_run_still_has_axes():
-    for ax in figure("2", [ntk_row(5, 1000, 10, 0, rel_delta_mean=0.13981458071254715, eta_mean=7e-4)]).axes:
-        low, high = ax.get_ylim()
-        assert any(low <= tick <= high for tick in ax.get_yticks()) and high / low > 1.4
 
 
 def test_runs_that_the_epochs_ended_are_hollow():
@@ -225,16 +210,12 @@ def test_titles_have_the_fitted_powers():
 
 
 def test_powers_are_of_the_curves_that_T_did_not_end():
-    def title(*ended):
-        cells = [(size, C0) for size in (5, 10, 20) for C0 in (10, 20, 30)]
-        rows = [
-            ntk_row(size, 100, C0, 0, rel_delta_mean=1 / size, left_ball=int(C0 not in ended)) for size, C0 in cells
-        ]
-        return figure("3", rows).axes[0].get_title()
-
-    assert title().endswith("\nmeasured: $d^{-0.50}$")
-    assert title(30).endswith("\nmeasured: $d^{-0.50}$\nat $C_0$ = 10, 20")
-    assert "measured" not in title(10, 20, 30)
+    rows = [ntk_row(size, 100, C0, 0, rel_delta_mean=1 / size) for C0 in (10, 20, 30) for size in (5, 10, 20)]
+    ended = [row | {"left_ball": 0} for row in rows]
+    assert figure("3", rows).axes[0].get_title().endswith("\nmeasured: $d^{-0.50}$")
+    some = figure("3", rows[:6] + ended[6:]).axes[0].get_title()
+    assert some.endswith("\nmeasured: $d^{-0.50}$\nat $C_0$ = 10, 20")
+    assert "measured" not in figure("3", ended).axes[0].get_title()
 
 
 def test_a_fourth_panel_has_eta_at_norm_1_where_that_is_another_than_eta():
@@ -248,9 +229,8 @@ def test_a_fourth_panel_has_eta_at_norm_1_where_that_is_another_than_eta():
 def test_at_a_single_d_widths_or_C0_are_the_axis(part, column, fixed):
     values = [10, 20, 40]
     rows = [ntk_row(5, **{fixed: 10, column: value}, seed=0, rel_delta_mean=1 / value) for value in values]
-    ax = figure(part, rows).axes[0]
-    assert ax.lines[0].get_xydata().tolist() == [[value, 1 / value] for value in values]
-    assert ax.get_xlabel() == {"width": "$m$", "C0": "$C_0$"}[column]
+    curve = figure(part, rows).axes[0].lines[0]
+    assert curve.get_xydata().tolist() == [[value, 1 / value] for value in values]
 
 
 def accuracies(ax, *points):
@@ -267,11 +247,6 @@ def passing(drawn, level):
     return dict(line.get_xydata().tolist())
 
 
-def column(size, accuracies, **others):
-    """Rows of one d from a dict of eps to robust accuracy."""
-    return [adversarial_row(size, 1000, 0.316, eps, 0, robust) | others for eps, robust in accuracies.items()]
-
-
 def test_maps_leave_cells_without_runs_empty_and_never_mix_protocols():
     cells = [(5, 0.1, 0, 0.9, 0), (5, 0.1, 1, 0.7, 0), (10, 0.3, 0, 0.2, 0), (5, 0.1, 0, 0.1, 1)]
     rows = [adversarial_row(size, 1000, 0.316, eps, seed, y, bias=bias) for size, eps, seed, y, bias in cells]
@@ -282,21 +257,18 @@ def test_maps_leave_cells_without_runs_empty_and_never_mix_protocols():
 
 
 def test_titles_say_how_many_runs_the_epochs_ended():
-    runs = [(5, 0, 21), (5, 1, 1000), (10, 0, 21)]
-    rows = [adversarial_row(size, 1000, 0.316, 0.3, seed, 0.5, epochs=epochs) for size, seed, epochs in runs]
-    _, at, ended = figure("4 left", rows).axes[0].get_title().split("\n")
-    assert at == "$m$ = 1,000, $C_0$ = 10, mean over 1–2 seeds"
-    assert ended == "1 of 3 runs ended by T = 1,000 epochs"
-    assert "ended" not in figure("4 left", rows[::2]).axes[0].get_title()
+    rows = [row for epochs in (21, 1000) for row in at_one_d(5, {0.1: 1, 0.3: 0.5}, seed=epochs, epochs=epochs)]
+    assert figure("4 left", rows).axes[0].get_title().endswith("over 2 seeds\n2 of 4 runs ended by T = 1,000 epochs")
+    assert "ended" not in figure("4 left", rows[:2]).axes[0].get_title()
 
 
 def test_lines_mark_where_robust_accuracy_passes_the_levels():
-    rows = column(5, {0.4: 0.9, 0.6: 0.1}) + column(5, {0.4: 0.7, 0.8: 0.3}, seed=1)
-    rows += column(6, {0.1: 0.9, 0.3: 0.1})  # too far apart to say where
-    places = passing(figure("4 left", rows + column(8, {0.4: 0.6, 0.6: 0.4})), 0.5)
+    rows = at_one_d(5, {0.4: 0.9, 0.6: 0.1}) + at_one_d(5, {0.4: 0.7, 0.8: 0.3}, seed=1)
+    rows += at_one_d(6, {0.1: 0.9, 0.3: 0.1})  # too far apart to say where
+    places = passing(figure("4 left", rows + at_one_d(8, {0.4: 0.6, 0.6: 0.4})), 0.5)
     assert (places[25], places[64]) == pytest.approx((0.55, 0.5))  # at d = 25 the mean of 0.5 and 0.6
     assert np.isnan([places[36], places[49]]).all()  # no line across columns without runs, either
-    drawn = figure("4 left", column(5, {0.4: 1, 0.5: 0.8, 0.6: 0}))
+    drawn = figure("4 left", at_one_d(5, {0.4: 1, 0.5: 0.8, 0.6: 0}))
     assert [passing(drawn, level)[25] for level in (0.95, 0.5, 0.05)] == pytest.approx([0.425, 0.5375, 0.59375])
 
 
@@ -305,19 +277,6 @@ def test_the_papers_thresholds_are_5_over_the_root_of_d_and_25_over_that_of_m():
         drawn = figure(part, [adversarial_row(28, 1000, 0.5, 0.2, 0, 0.5)])
         (line,) = [line for line in drawn.axes[0].lines if "the paper's" in line.get_label()]
         np.testing.assert_allclose(line.get_ydata() * np.sqrt(line.get_xdata()), scale)
-
-
-@pytest.mark.parametrize(
-    ("settings", "shown"),
-    [
-        ({}, [0.5, None, None]),  # the paper's grid has d = 13 x 13 beside 14 x 14
-        ({"T": 100, "atk_iters": 20}, [0.5, 0.5, None]),  # the laptop's has 10 x 10
-        ({"T": 100}, [0.5, 0.5, 0.5]),  # there is no grid
-    ],
-)
-def test_cells_are_those_of_the_papers_grid_the_laptops_or_none(settings, shown):
-    ax = figure("4 left", column(14, {0.3: 0.5}, **settings)).axes[0]
-    assert accuracies(ax, (14 * 13 + 1, 0.3), (14 * 10 + 1, 0.3), (14 * 10 - 1, 0.3)) == shown
 
 
 def test_the_right_column_is_over_m_and_V_and_has_the_papers_panel_also_where_only_the_authors_ran():
@@ -337,7 +296,7 @@ def hatched(drawn):
 
 def test_what_no_classifier_can_reach_is_hatched(tmp_path):
     write_caps(tmp_path, (5, 0.2, 1), (5, 0.3, 1), (5, 0.4, 0.9), (5, 0.5, 0.6), (28, 0.5, 1))
-    rows, caps = column(5, {0.2: 1, 0.3: 1, 0.4: 0.9, 0.5: 0.6}), plot_figures.read_caps(tmp_path)
+    rows, caps = at_one_d(5, {0.2: 1, 0.3: 1, 0.4: 0.9, 0.5: 0.6}), plot_figures.read_caps(tmp_path)
     assert caps[0, 1, 25, 0.4] == 0.9
     assert hatched(figure("4 left", rows, caps)) == pytest.approx(0.35)
     assert hatched(figure("4 left", rows)) is None
@@ -350,8 +309,8 @@ def test_a_warning_names_the_digits_whose_caps_are_unknown(tmp_path, draw):
         return [line for line in draw("--figure", 4).stderr.splitlines() if "warning" in line]
 
     write_caps(tmp_path, (5, 0.1, 1), (5, 0.5, 0.6))
-    assert warnings(*column(5, {0.1: 1, 0.5: 1, 0.33: 1})) == []  # no sweep has an eps of 0.33
-    unknown = warnings(*column(5, {0.2: 1}), *column(5, {0.1: 1}, num1=3, num2=8))
+    assert warnings(*at_one_d(5, {0.1: 1, 0.5: 1, 0.33: 1})) == []  # no sweep has an eps of 0.33
+    unknown = warnings(*at_one_d(5, {0.2: 1}), *at_one_d(5, {0.1: 1}, num1=3, num2=8))
     for pair, warning in zip(("--num1 0 --num2 1", "--num1 3 --num2 8"), unknown, strict=True):
         assert warning.endswith(f"figure4_cap.py {pair} | tail -n +2 >> {tmp_path / 'figure4_cap.csv'}")
 

@@ -1,6 +1,5 @@
 """The results files: rows that are found again, and that stay whole beside other processes and on full disks."""
 
-import csv
 import multiprocessing
 import resource
 import threading
@@ -8,9 +7,7 @@ import threading
 import pytest
 from filelock import FileLock
 
-import advtrain
-import plot_figures
-from lib import RunError, mnist
+from lib import RunError
 from lib.results import Results, append_row, configuration_columns, numbers, read_caps, read_rows, results_files
 
 COLUMNS = ["seed", "value"]
@@ -19,17 +16,6 @@ COLUMNS = ["seed", "value"]
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "rows.csv"
-
-
-@pytest.mark.slow
-def test_a_run_that_is_in_a_file_beside_out_is_skipped(tmp_path, script):
-    options = "--width 20 --size 5 --T 2 --atk_iters 2".split()
-    first = script("advtrain.py", *options, "--out", tmp_path / "advtrain-host2.csv")
-    for out, skipped in (("advtrain.csv", True), ("advtrain-3.csv", True), ("other/advtrain.csv", False)):
-        again = script("advtrain.py", *options, "--out", tmp_path / out)
-        assert again.code == 0 and ("skipped" in again.stdout) == skipped
-        assert len(read_rows(tmp_path / out, advtrain.COLUMNS)) == (not skipped)
-        assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
 
 
 def test_the_files_of_a_script_are_no_other_scripts(tmp_path):
@@ -57,12 +43,6 @@ def test_rows_are_missing_until_they_are_appended(path, capsys):
         file.write("1,0.0,7\n")
     assert results().missing(configs) == configs[1:]
     assert capsys.readouterr().out.endswith("x is 7\n")  # the latest of the rows
-
-
-def test_the_published_files_have_the_columns_of_their_scripts():
-    for script, columns in plot_figures.COLUMNS.items():
-        with open(mnist.DATA_DIR.parent / "results" / f"{script}.csv", newline="") as file:
-            assert next(csv.reader(file)) == columns
     assert configuration_columns(["C0", "seed", "x"]) == ["C0", "seed"]
 
 
@@ -84,6 +64,10 @@ def test_rows_that_are_not_whole_are_refused(path, text, reason):
     path.write_text(text)
     with pytest.raises(RunError, match=reason):
         read_rows(path, COLUMNS)
+    if reason == "other columns":
+        with pytest.raises(RunError, match=reason):
+            append_row(path, COLUMNS, {"seed": 1, "value": 2})
+        assert path.read_text() == text
 
 
 @pytest.mark.parametrize(
@@ -103,13 +87,6 @@ def test_what_other_programs_make_of_the_file_is_read_and_appended_to(path, text
     assert path.read_bytes().startswith(text.encode())
 
 
-def test_no_row_is_appended_below_other_columns(path):
-    path.write_text("seed,other\n0,1\n")
-    with pytest.raises(RunError, match="other columns"):
-        append_row(path, COLUMNS, {"seed": 1, "value": 2})
-    assert path.read_text() == "seed,other\n0,1\n"
-
-
 @pytest.mark.parametrize("broken", ["num1,eps\n0,1\n", "{head}0,1,5,25,0.2\n", "{head}0,1,5,25,0.2,2\n"])
 def test_a_broken_table_of_caps_is_an_error_of_one_line(tmp_path, broken):
     (tmp_path / "figure4_cap.csv").write_text(broken.format(head="num1,num2,size,d,eps,cap\n"))
@@ -117,7 +94,7 @@ def test_a_broken_table_of_caps_is_an_error_of_one_line(tmp_path, broken):
         read_caps(tmp_path)
 
 
-def test_a_row_on_its_way_into_the_file_is_waited_for(path):
+def test_readers_and_writers_wait_for_a_row_on_its_way_into_the_file(path):
     append_row(path, COLUMNS, {"seed": 0, "value": 1})
     lock = FileLock(f"{path}.lock", thread_local=False)
     lock.acquire()
@@ -129,10 +106,14 @@ def test_a_row_on_its_way_into_the_file_is_waited_for(path):
             file.write("2\n")
         lock.release()
 
-    writer = threading.Timer(0.3, write_the_rest)
-    writer.start()
-    assert [row["value"] for row in read_rows(path, COLUMNS)] == ["1", "2"]
-    writer.join()
+    threads = [threading.Timer(0.3, write_the_rest)]
+    threads.append(threading.Thread(target=append_row, args=(path, COLUMNS, {"seed": 2, "value": 3})))
+    for thread in threads:
+        thread.start()
+    assert [row["value"] for row in read_rows(path, COLUMNS)][:2] == ["1", "2"]
+    for thread in threads:
+        thread.join()
+    assert path.read_text() == "seed,value\n0,1\n1,2\n2,3\n"
 
 
 def append_thirty(path, seed):

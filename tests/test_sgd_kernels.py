@@ -47,13 +47,6 @@ def test_sparse_steps_are_the_dense_ones(steps, width, share):
     assert share == 0 or (dense - net.W0).abs().max() > 1e-3
 
 
-def test_digits_are_stepped_on_like_dense_ones(steps, digits):
-    net = common.TwoLayerNet(25, 600, seed=1)
-    sparse, dense, *_ = steps(net, digits.train_x[:640], digits.train_y[:640], bs=64)
-    torch.testing.assert_close(sparse, dense, rtol=0, atol=1e-6)
-    assert (dense - net.W0).abs().max() > 1e-3
-
-
 def test_the_threads_do_not_matter(steps, digits):
     net, before = common.TwoLayerNet(25, 40000), torch.get_num_threads()
     results = []

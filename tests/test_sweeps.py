@@ -55,15 +55,6 @@ def test_a_grid_is_printed_as_a_script_and_imported_as_a_module(command, count, 
     assert printed == [lines.line(*run) for run in GRIDS[name].runs(**flags)]
 
 
-@pytest.mark.parametrize(("grid", "option"), [(figure4_left, "eps"), (figure4_right, "gap")])
-def test_coarse_steps_come_before_fine_ones(grid, option):
-    steps = list(dict.fromkeys(run[option] for _, run in grid.runs()))
-    assert sorted(steps) == [step / 20 for step in range(1, 21)]
-    assert steps[:5] == [0.2, 0.4, 0.6, 0.8, 1.0] and steps[5:10] == [0.1, 0.3, 0.5, 0.7, 0.9]
-    laptop = list(dict.fromkeys(run[option] for _, run in grid.runs(laptop=True)))
-    assert {*laptop} < {*steps} and laptop != sorted(laptop)
-
-
 @pytest.mark.parametrize("laptop", [False, True])
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name, laptop):
