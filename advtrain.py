@@ -84,7 +84,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
             device=args.device,
         )
         net = TwoLayerNet(args.size**2, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
-        attack = {"eps": args.eps, "atk_iters": args.atk_iters, "box": args.box}
+        attacked_by = {"attack": pgd_in_chunks, "eps": args.eps, "atk_iters": args.atk_iters, "box": args.box}
         trained = adversarial_training(
             net,
             digits.train_x,
@@ -95,13 +95,13 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
             T=args.T,
             patience=args.patience,
             checkpoint=checkpoint,
-            **attack,
+            **attacked_by,
         )
         clock = Clock(trained.seconds)
         row = config | trained._asdict()
         row |= {
             "test_acc": accuracy(net, digits.test_x, digits.test_y),
-            "robust_test_acc": robust_accuracy(net, digits.test_x, digits.test_y, **attack),
+            "robust_test_acc": robust_accuracy(net, digits.test_x, digits.test_y, **attacked_by),
             "max_deviation": net.deviation().item(),
             "seconds": round(clock.seconds(), 3),
             "device": args.device,
@@ -142,11 +142,14 @@ def adversarial_training(
     Every epoch attacks the whole training set x (n, d), y (n,) with PGD, then takes one pass of SGD over the
     last iterates in batches of bs, in the order of x, projecting W onto the ball after each step. It ends after T
     epochs, or once more than `patience` epochs in a row raised the robust training accuracy by 1e-4 or less. With
-    a `Checkpoint` it saves its state now and then, and goes on from the one it finds. Another attack is a function
-    like `common.pgd_in_chunks`; it may use autograd.
+    a `Checkpoint` it saves its state now and then, and goes on from the one it finds.
 
-    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite or `check_closed_forms` does,
-    ValueError where the attack leaves examples out.
+    Another attack is a generator attack(net, x, y, eps, atk_iters, box, start=0), like `common.pgd_in_chunks`. For the
+    examples from start on it yields delta (k, d) and robust (k,), bool, of as many at a time as it likes. It may use
+    autograd.
+
+    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite and where `check_closed_forms`
+    does, ValueError where the attack leaves examples out or yields other shapes.
     """
     check_closed_forms(net, x, y)
     W, ball = net.W.detach(), LazyBall(net.W0, V)
@@ -159,6 +162,8 @@ def adversarial_training(
     for run.epoch in progress:
         for delta, robust in attack(net, x, y, eps, atk_iters, box, start=run.attacked):
             part = slice(run.attacked, run.attacked + len(delta))
+            if delta.shape != x[part].shape or robust.shape != y[part].shape or robust.dtype != torch.bool:
+                raise ValueError("the attack must yield delta (k, d) and robust (k,), bool")
             run.delta[part], run.robust[part], run.attacked = delta.detach(), robust, part.stop
             checkpoint.save_if_due(run, clock)
         if run.attacked != len(y):

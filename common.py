@@ -150,7 +150,10 @@ def in_chunks(width: int, *tensors: torch.Tensor):
 
 
 def loss(f: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The logistic loss log(1 + exp(-y f)) of each example, of shape (n,) (Section 5.1)."""
+    """The logistic loss log(1 + exp(-y f)) of each example, of shape (n,) (Section 5.1).
+
+    It is what is measured; SGD takes `loss_gradient`, its gradient in closed form.
+    """
     return F.softplus(-y * f)
 
 
@@ -219,8 +222,8 @@ class LazyBall:
     def project(self, W: torch.Tensor) -> None:
         """Project W in place onto the ball (Section 5.2): a row outside moves along its difference to the border.
 
-        Rows inside stay as they are, bit for bit. A row outside stops short of the border by `rounding`, so that it
-        lies inside when looked at again.
+        Rows inside stay as they are, bit for bit. A row outside stops short of the border by `rounding`, so that its
+        distance, measured again, is V at most.
         """
         for w, moved in self._moved(W):
             distance = torch.linalg.vector_norm(moved, dim=1)
@@ -284,10 +287,13 @@ def smallest_step(net, x):
         _smallest_step(W, a, output_bias, net.weighted_input(part_x.double()), net.d)
         for (part_x,) in in_chunks(net.width, x)
     ]
-    step = SmallestStep(*(torch.cat(column) for column in zip(*parts)))
-    f, gradient = net.value_and_input_gradient(x[:8])
-    must_agree("smallest_step", step.f[:8] - f, usual_f(net, x[:8]))
-    must_agree("smallest_step", step.grad_norm[:8] - torch.linalg.vector_norm(gradient, dim=1), math.sqrt(net.d))
+    step, (f, gradient) = (
+        SmallestStep(*(torch.cat(column) for column in zip(*parts))),
+        net.value_and_input_gradient(x[:8]),
+    )
+    difference = step.grad_norm[:8] - torch.linalg.vector_norm(gradient, dim=1)
+    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", step.f[:8] - f, usual_f(net, x[:8]))
+    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", difference, math.sqrt(net.d))
     return step
 
 
@@ -361,7 +367,7 @@ def _past_a_flip(p, q, a, output_bias, f, grad_norm):
 
 
 def plain_pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
-    """The reference implementation of `pgd`, with two matrix products a step."""
+    """The reference implementation of `pgd`, with two matrix products a step; on a CPU with numba a compiled one runs."""
     delta = torch.zeros_like(x)
     f, gradient = net.value_and_input_gradient(x)
     robust = y * f > 0
@@ -404,6 +410,9 @@ def pgd(
 def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, start=0):
     """What `pgd` returns, as (delta, robust) for one chunk of examples after the other, from the example start on."""
     check_input_gradient(net, x)
+    margins = torch.linspace(-20, 20, 9)
+    if (loss(margins, torch.ones(9)).diff() > 0).any():
+        raise RunError("PGD steps against y grad f, and loss rises with y f: write the steps that raise this loss")
     way = pgd_kernels.fastest(net, steps=len(y) * atk_iters, box=box) or plain_pgd
     if way is not plain_pgd:
         check_compiled(way, net, x, y, eps, box)
@@ -412,11 +421,20 @@ def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, s
 
 
 def robust_accuracy(
-    net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, atk_iters: int, box: bool = False
+    net: TwoLayerNet,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    eps: float,
+    atk_iters: int,
+    box: bool = False,
+    attack: Callable = pgd_in_chunks,
 ) -> float:
-    """The share of the n examples that `pgd` leaves rightly classified at every iterate."""
-    _, robust = pgd(net, x, y, eps, atk_iters, box, stop_once_wrong=True)
-    return robust.double().mean().item()
+    """The share of the n examples that the attack leaves rightly classified, PGD at every iterate.
+
+    Another attack is a generator like `pgd_in_chunks`, as `advtrain.adversarial_training` takes it.
+    """
+    robust = [robust for _, robust in attack(net, x, y, eps, atk_iters, box)]
+    return torch.cat(robust).double().mean().item()
 
 
 # ------------------------------------------------------------- not of the paper: checks against autograd, saved networks
@@ -430,8 +448,9 @@ def check_input_gradient(net: TwoLayerNet, x: torch.Tensor) -> None:
     (gradient,) = torch.autograd.grad(f.sum(), x)
     closed_f, closed_gradient = net.value_and_input_gradient(x)
     # In units of f and its gradient at W0, since f itself may be 0.
-    must_agree("TwoLayerNet.value_and_input_gradient", closed_f - f, usual_f(net, x))
-    must_agree("TwoLayerNet.value_and_input_gradient", closed_gradient - gradient, math.sqrt(net.d))
+    names = "TwoLayerNet.value_and_input_gradient", "TwoLayerNet.f"
+    must_agree(*names, closed_f - f, usual_f(net, x))
+    must_agree(*names, closed_gradient - gradient, math.sqrt(net.d))
 
 
 def usual_f(net: TwoLayerNet, x: torch.Tensor) -> torch.Tensor:
@@ -440,30 +459,44 @@ def usual_f(net: TwoLayerNet, x: torch.Tensor) -> torch.Tensor:
 
 
 def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
-    """See that training is about net.f and `loss` as they are: W is all there is to train, and closed forms are theirs.
+    """Check that the closed forms are those of net.f and `loss`, that only W is trained, and that labels are -1 and +1.
 
-    Whoever changes the activation in `TwoLayerNet.f`, say, has to change the closed forms alike. They are held against
-    autograd on eight of the examples x (n, d), y (n,). Raises RunError where they differ.
+    So whoever changes the activation in `TwoLayerNet.f`, say, has to change the closed forms, too. They are compared with
+    autograd on a few of the examples x (n, d), y (n,). Raises RunError.
     """
     names = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
     if names != ["W"]:
-        raise RunError(f"training here trains W alone, and not {', '.join(names) or 'nothing'}")
+        raise RunError(f"this code trains W only, and the network is to train {', '.join(names) or 'nothing'}")
+    if not {*y.unique().tolist()} <= {-1, 1}:
+        raise RunError("labels y must be -1 and +1")
     check_input_gradient(net, x)
+    few = x[:4].detach()
+    right = torch.where(net.f(10 * few) < 0, -1, 1).to(y.dtype)
+    check_loss_gradient(net, few, y[:4])
+    # Far from f = 0 on either side, too: a loss may have kinks.
+    check_loss_gradient(net, 10 * few, right)
+    check_loss_gradient(net, 10 * few, -right)
+
+
+def check_loss_gradient(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
+    """Check `loss_gradient` at each of the examples by autograd on net.f and `loss`. Raises RunError."""
     differences, units = [], []
-    for some_x, some_y in zip(x[:8].detach().split(1), y[:8].split(1)):
+    for some_x, some_y in zip(x.split(1), y.split(1)):
         with torch.enable_grad():
             (exact,) = torch.autograd.grad(loss(net.f(some_x), some_y).sum(), net.W)
         gradient = loss_gradient(net.W.detach(), net.a, net.output_bias, net.weighted_input(some_x), some_y)
         units.append(torch.linalg.vector_norm(exact) + 1e-3 * torch.linalg.vector_norm(gradient.x))
         differences.append(exact.sub_(gradient.active @ (gradient.slope[:, None] * gradient.x)).norm())
-    must_agree("loss_gradient", torch.stack(differences), torch.stack(units))
+    must_agree("loss_gradient", "TwoLayerNet.f and loss", torch.stack(differences), torch.stack(units))
 
 
 def check_compiled(way: Callable, net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, box: bool) -> None:
-    """See that a compiled way to take PGD's steps takes the first one as `plain_pgd` does. Raises RunError."""
-    one_step = net, x[:8].detach(), y[:8], eps, 1, box, False
-    size = torch.linalg.vector_norm(net.value_and_input_gradient(one_step[1])[1], dim=1, keepdim=True)
-    must_agree(pgd_kernels.COMPILED, (way(*one_step)[0] - plain_pgd(*one_step)[0]) * (size / eps), math.sqrt(net.d))
+    """Check that a compiled way takes PGD's steps as `plain_pgd` does, by four of them. Raises RunError."""
+    few = x[:8].detach()
+    delta, plain = (steps(net, few, y[:8], eps, 4, box, False)[0] for steps in (way, plain_pgd))
+    # Where the gradient vanishes, rounding alone decides on the direction.
+    size = torch.linalg.vector_norm(net.value_and_input_gradient(few + plain)[1], dim=1, keepdim=True)
+    must_agree(pgd_kernels.COMPILED, "plain_pgd", (delta - plain) * (size / eps), 10 * math.sqrt(net.d))
 
 
 def save_network(folder: Path, net: TwoLayerNet, script: str, config: dict) -> None:

@@ -140,8 +140,15 @@ def train_until_exit(
     examples are taken in the order of x (n, d) and y (n,), the same every epoch. With a `Checkpoint` it saves its
     state now and then, and goes on from the one it finds.
 
-    Raises RunError where a weight becomes NaN or infinite, the first step leaves a ball, or `check_closed_forms` does.
+    Raises RunError where a weight becomes NaN or infinite, net or its first step is outside a ball, and where
+    `check_closed_forms` does.
     """
+
+    def keep(W):
+        if ball.deviation(W).item() > radii[0]:
+            raise RunError("W left the ball unnoticed: LazyBall.longest_move is no bound for this network")
+        sgd.put_back(W)
+
     check_closed_forms(net, x, y)
     sgd = sgd_kernels.fastest(net, x, y, bs, loss_gradient, sgd_step)
     W, ball, radii = sgd.W, LazyBall(sgd.W0, max(radii)), list(radii)
@@ -151,6 +158,8 @@ def train_until_exit(
     clock = Clock(checkpoint.restore(run, lambda saved: set(radii) <= set(saved["radii"])))
     run.radii = radii  # those that were left to save may have had more
     reach, inside = ball.deviation(W).item(), torch.empty_like(W)
+    if reach > radii[0]:
+        raise RunError(f"W is {reach:.4g} from W0 before any step, outside the ball of radius {radii[0]:g}")
     last = T * len(batches)
     progress = Progress(checkpoint.title, range(run.step, last), total=last, unit="step")
     for run.step in progress:
@@ -168,7 +177,7 @@ def train_until_exit(
                 raise RunError(
                     f"the first step leaves the ball of radius {radii[0]:g}: nothing is trained (try a smaller --lr)"
                 )
-            sgd.put_back(inside)
+            keep(inside)
             seconds = clock.seconds()
             while radii and reach > radii[0]:
                 yield Exit(epoch, run.step, True, seconds)
@@ -178,7 +187,7 @@ def train_until_exit(
             clock = Clock(seconds)  # what the caller did does not count
         progress.show(run.step, "deviation <= {:.2f} V, balls left: {}", reach / radii[0], len(radii))
     seconds = clock.seconds()
-    sgd.put_back(W)
+    keep(W)
     for _ in radii:
         yield Exit(T, last, False, seconds)
 

@@ -16,13 +16,11 @@ def finite(value: float) -> float:
     return value
 
 
-def must_agree(name: str, difference: torch.Tensor, unit: torch.Tensor | float) -> None:
-    """Raise RunError unless the difference (n,) or (n, d) is below 1e-4 for most of n examples, in these units.
+def must_agree(one: str, other: str, difference: torch.Tensor, unit: torch.Tensor | float) -> None:
+    """Raise RunError unless the difference (n,) or (n, d) of one and the other is below 1e-4 unit for half of the n.
 
-    Most, since rounding may turn a neuron on in one way to compute a network, and off in the other. name: what computes it.
+    Half, since rounding may turn a neuron on in one of them and off in the other.
     """
     off = torch.linalg.vector_norm(difference.flatten(1) if difference.dim() > 1 else difference[:, None], dim=1)
     if 2 * (off <= 1e-4 * unit).sum() < len(off):
-        raise RunError(
-            f"{name} computes another network or loss than TwoLayerNet.f and loss do: change it as they were changed"
-        )
+        raise RunError(f"{one} no longer fits {other}: change it likewise (docs/python.md)")

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-COMPILED = "the compiled code in lib/ (not used where pgd_kernels.compiled returns None)"
+COMPILED = "the compiled code in lib/ (to switch it off, let compiled() in lib/pgd_kernels.py return None)"
 
 
 def fastest(net, steps: int, box: bool):

@@ -99,6 +99,13 @@ def test_an_attack_of_ones_own_may_use_autograd_and_must_leave_no_example_out(di
 
     with pytest.raises(ValueError, match="150 of 300"):
         adversarial_training(nets[0], x, y, V=0.1, eps=0.1, atk_iters=1, attack=half, **schedule)
+    with pytest.raises(ValueError, match="must yield"):
+        mean = lambda *others, **start: (
+            (delta, robust.float().mean()) for delta, robust in closed_form(*others, **start)
+        )  # noqa: E731
+        adversarial_training(nets[0], x, y, V=0.1, eps=0.1, atk_iters=1, attack=mean, **schedule)
+    robust = next(closed_form(nets[0], x, y, 0.1, 1, False))[1].double().mean().item()
+    assert common.robust_accuracy(nets[0], x, y, 0.1, 1, attack=closed_form) == robust
 
 
 @pytest.mark.parametrize(("name", "radius"), [("advtrain.py", ["--C0", "3"]), ("advtraingap.py", ["--gap", "0.6"])])

@@ -1,5 +1,6 @@
 """A network or a loss that is changed in one place alone gives no numbers: the scripts refuse it in one line."""
 
+import contextlib
 import math
 
 import pytest
@@ -17,7 +18,7 @@ SCRIPTS = {
     "advtrain.py": "--width 30 --size 5 --T 1 --atk_iters 2",
     "advtraingap.py": "--width 30 --size 5 --T 1 --atk_iters 2 --gap 0.3 --bias --box",
 }
-NETWORK_IS_ANOTHER = "computes another network or loss"
+NO_LONGER_FITS = "no longer fits"
 
 
 def leaky_f(net, x):
@@ -58,7 +59,7 @@ def test_another_activation_is_refused_before_training(leaky, script, tmp_path, 
         pytest.importorskip("numba")
     ended = script(name, *SCRIPTS[name].split(), "--out", tmp_path / "rows.csv")
     error = ended.stderr.splitlines()[-1]
-    assert (ended.code, ended.stdout) == (1, "") and NETWORK_IS_ANOTHER in error and "Traceback" not in ended.stderr
+    assert (ended.code, ended.stdout) == (1, "") and NO_LONGER_FITS in error and "Traceback" not in ended.stderr
     culprit = {"ntk_normal.py": "smallest_step"}.get(name, "compiled") if everywhere else "value_and_input_gradient"
     assert culprit in error and not (tmp_path / "rows.csv").exists()
 
@@ -85,7 +86,7 @@ def test_compiled_sgd_is_refused_for_another_activation(leaky, digits):
     pytest.importorskip("numba")
     leaky(everywhere=True)
     net = TwoLayerNet(25, 30)
-    with pytest.raises(RunError, match=f"compiled.*{NETWORK_IS_ANOTHER}"):
+    with pytest.raises(RunError, match=f"compiled.*{NO_LONGER_FITS}"):
         list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, [1.0], lr=0.1, bs=64, T=1))
 
 
@@ -93,15 +94,71 @@ def test_attacks_from_python_are_refused_too(leaky, digits):
     leaky(everywhere=False)
     net, x, y = TwoLayerNet(25, 30), digits.test_x, digits.test_y
     for attack in (lambda: common.smallest_step(net, x), lambda: common.robust_accuracy(net, x, y, 0.1, 5)):
-        with pytest.raises(RunError, match=f"value_and_input_gradient {NETWORK_IS_ANOTHER}"):
+        with pytest.raises(RunError, match=f"value_and_input_gradient {NO_LONGER_FITS}"):
             attack()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_another_loss_is_refused(script, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(common, "loss", lambda f, y: F.relu(1 - y * f))
-    ended = script(name, *SCRIPTS[name].split(), "--out", tmp_path / "rows.csv")
-    assert ended.code == 1 and f"loss_gradient {NETWORK_IS_ANOTHER}" in ended.stderr.splitlines()[-1]
+def slopes(dloss_df):
+    """A `loss_gradient` of which the loss has this derivative, a function of (f, y)."""
+
+    def loss_gradient(W, a, output_bias, x, y):
+        z = W @ x.T
+        f = (a @ z.relu() + output_bias) / math.sqrt(len(a))
+        return LossGradient((z > 0) * a[:, None], dloss_df(f, y) / math.sqrt(len(a)), x)
+
+    return loss_gradient
+
+
+def hinge(f, y):
+    return F.relu(1 - y * f)
+
+
+def square(f, y):
+    return (1 - y * f).square()
+
+
+@pytest.mark.parametrize(
+    ("another", "dloss_df", "refused"),
+    [
+        (hinge, lambda f, y: -y * torch.sigmoid(-y * f), "loss_gradient no longer fits"),
+        (hinge, lambda f, y: -y, "loss_gradient no longer fits"),  # right where y f < 1
+        (hinge, lambda f, y: -y * (y * f < 1), None),
+        (square, lambda f, y: 2 * (f - y), "loss rises with y f"),
+    ],
+)
+def test_another_loss_is_trained_if_it_is_whole_and_what_PGD_raises(digits, monkeypatch, another, dloss_df, refused):
+    monkeypatch.setattr(common, "loss", another)
+    for module in (common, advtrain):
+        monkeypatch.setattr(module, "loss_gradient", slopes(dloss_df))
+    x, y, net = digits.train_x[:64], digits.train_y[:64], TwoLayerNet(25, 30)
+    schedule = {"eps": 0.1, "atk_iters": 2, "lr": 0.1, "bs": 64, "T": 1, "patience": 20}
+    with pytest.raises(RunError, match=refused) if refused else contextlib.nullcontext():
+        run = advtrain.adversarial_training(net, x, y, V=1.0, **schedule)
+        delta, _ = common.pgd(net, x, y, 0.1, 2)
+        assert run.train_loss == pytest.approx(another(net.f(x + delta), y).mean().item())
+
+
+def test_compiled_steps_are_refused_once_the_plain_ones_are_others(digits, monkeypatch):
+    pytest.importorskip("numba")
+    net, x, y = TwoLayerNet(25, 300), F.normalize(digits.train_x, dim=1)[:99], digits.train_y[:99]
+    for module, name, change in [
+        (common, "plain_pgd", lambda steps: lambda net, x, y, eps, *others: steps(net, x, y, 0.4 * eps, *others)),
+        (ntk_normal, "sgd_step", lambda step: lambda W, gradient, lr: step(W.mul_(0.999), gradient, lr)),
+    ]:
+        monkeypatch.setattr(module, name, change(getattr(module, name)))
+    with pytest.raises(RunError, match="compiled code .* no longer fits plain_pgd"):
+        common.pgd(net, x, y, 0.3, 20)
+    with pytest.raises(RunError, match="compiled code .* no longer fits loss_gradient and sgd_step"):
+        list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, [1.0], lr=0.1, bs=64, T=1))
+
+
+def test_no_network_outside_its_ball_is_kept(digits):
+    far, steep = TwoLayerNet(25, 30), TwoLayerNet(25, 30)
+    far.W0 += 1
+    steep.a *= 5  # rows move further than `LazyBall.longest_move` says
+    for net, reason in ((far, "before any step"), (steep, "left the ball unnoticed")):
+        with pytest.raises(RunError, match=reason):
+            list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, [0.5], lr=0.02, bs=64, T=20))
 
 
 def test_a_network_that_trains_more_than_W_or_nothing_is_refused(digits):
@@ -116,8 +173,10 @@ def test_a_network_that_trains_more_than_W_or_nothing_is_refused(digits):
     frozen = TwoLayerNet(25, 30)
     frozen.W.requires_grad_(False)
     for net, named in ((Deeper(25, 30), "W, last"), (frozen, "nothing")):
-        with pytest.raises(RunError, match=f"trains W alone, and not {named}"):
+        with pytest.raises(RunError, match=f"trains W only, and the network is to train {named}"):
             common.check_closed_forms(net, digits.train_x, digits.train_y)
+    with pytest.raises(RunError, match="labels y must be -1 and"):
+        common.check_closed_forms(TwoLayerNet(25, 30), digits.train_x, (digits.train_y > 0).float())
 
 
 def test_networks_that_are_hard_on_rounding_are_not_refused(digits):

@@ -166,16 +166,3 @@ def test_a_row_that_the_epochs_ended_says_so(tmp_path, script):
     for line, row, end, option in zip(told, (left, stayed), ("left", "NOT out of"), ("--C0", "--T"), strict=True):
         assert f"{end} the lazy ball" in line
         assert f"test error {float(row['test_error']):.2%} (the paper's are below 1%; a larger {option} " in line
-
-
-@pytest.mark.slow
-def test_the_papers_scaling_at_a_small_width(lazy_net):
-    relative, gradient = [], []
-    for size in (5, 10, 20, 28):
-        net, data = lazy_net(size, 400)
-        step = common.smallest_step(net, data.test_x)
-        relative.append((step.delta_norm / data.test_x.norm(dim=1)).mean().item() * size)
-        gradient.append(step.grad_norm.mean().item() / size)
-        assert (step.f * data.test_y <= 0).double().mean() < 0.01
-    assert max(relative) < 1.5 * min(relative)
-    assert max(gradient) < 1.5 * min(gradient)

@@ -194,21 +194,6 @@ def test_curves_of_several_C0_are_of_the_same_runs():
     assert small == [[25, 1.5], [100, 1], [400, 1.5]] and large == [[25, 4], [100, 3]]
 
 
-def test_titles_have_the_fitted_powers():
-    def row(size, width, power, seed=0):
-        return ntk_row(size, width, 10, seed, rel_delta_mean=size ** (2 * power), grad_norm_mean=size**0.9)
-
-    rows = [row(size, width, power) for size in (5, 10, 20) for width, power in ((100, -0.6), (1000, -0.4))]
-    titles = [ax.get_title() for ax in figure("2", rows).axes]
-    assert titles[0].endswith("\nmeasured: $d^{-0.40}$ to $d^{-0.60}$")
-    assert titles[1].endswith("\nmeasured: $d^{0.45}$")  # the same for both curves
-    assert titles[3].endswith("\nmeasured: $d^{-0.85}$ to $d^{-1.05}$")
-    two_sizes = figure("2", [row(size, 100, -0.6) for size in (5, 10)])
-    assert "measured" not in two_sizes.axes[0].get_title()
-    no_whole_seed = figure("2", [row(size, 100, -0.7, seed) for seed, size in enumerate((5, 10, 20))])
-    assert no_whole_seed.axes[0].get_title().endswith("measured: $d^{-0.70}$")
-
-
 def test_powers_are_of_the_curves_that_T_did_not_end():
     rows = [ntk_row(size, 100, C0, 0, rel_delta_mean=1 / size) for C0 in (10, 20, 30) for size in (5, 10, 20)]
     ended = [row | {"left_ball": 0} for row in rows]
@@ -216,21 +201,6 @@ def test_powers_are_of_the_curves_that_T_did_not_end():
     some = figure("3", rows[:6] + ended[6:]).axes[0].get_title()
     assert some.endswith("\nmeasured: $d^{-0.50}$\nat $C_0$ = 10, 20")
     assert "measured" not in figure("3", ended).axes[0].get_title()
-
-
-def test_a_fourth_panel_has_eta_at_norm_1_where_that_is_another_than_eta():
-    rows = [ntk_row(size, 100, 10, 0, rel_delta_mean=0.6, grad_norm_mean=3) for size in (5, 10)]
-    assert figure("2", rows).axes[3].lines[0].get_ydata().tolist() == pytest.approx([0.2, 0.2])
-    for setting in ("bias", "normalize"):
-        assert len(figure("2", [row | {setting: 1} for row in rows]).axes) == 3
-
-
-@pytest.mark.parametrize(("part", "column", "fixed"), [("2", "width", "C0"), ("3", "C0", "width")])
-def test_at_a_single_d_widths_or_C0_are_the_axis(part, column, fixed):
-    values = [10, 20, 40]
-    rows = [ntk_row(5, **{fixed: 10, column: value}, seed=0, rel_delta_mean=1 / value) for value in values]
-    curve = figure(part, rows).axes[0].lines[0]
-    assert curve.get_xydata().tolist() == [[value, 1 / value] for value in values]
 
 
 def accuracies(ax, *points):
@@ -254,12 +224,6 @@ def test_maps_leave_cells_without_runs_empty_and_never_mix_protocols():
     corners = [(25, 0.1), (25, 0.3), (36, 0.1), (100, 0.1), (100, 0.3)]
     assert accuracies(paper, *corners) == [pytest.approx(0.8), None, None, None, 0.2]
     assert accuracies(biased, *corners) == [0.1, None, None, None, None]
-
-
-def test_titles_say_how_many_runs_the_epochs_ended():
-    rows = [row for epochs in (21, 1000) for row in at_one_d(5, {0.1: 1, 0.3: 0.5}, seed=epochs, epochs=epochs)]
-    assert figure("4 left", rows).axes[0].get_title().endswith("over 2 seeds\n2 of 4 runs ended by T = 1,000 epochs")
-    assert "ended" not in figure("4 left", rows[:2]).axes[0].get_title()
 
 
 def test_lines_mark_where_robust_accuracy_passes_the_levels():
