@@ -78,7 +78,7 @@ def in_words(estimates, digits, unit):
     best, allowed = (dict.fromkeys(decimal(end, digits) for end in (min(ends), max(ends))) for ends in pairs)
     ended = sum(one.ended and not one.least <= one.best <= one.most for one in estimates)
     text = " to ".join(best) + unit + (f" [{', '.join(allowed)}]" if allowed != best else "")
-    return text + (f"; T ended {ended} of {len(estimates)}" if ended else "")
+    return text + (f"; T cut off {ended} of {len(estimates)}" if ended else "")
 
 
 def figure2(runs, *inputs, C0=10):

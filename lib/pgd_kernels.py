@@ -89,9 +89,8 @@ def in_threads(attack, x, y):
 
 def run(function, *arguments):
     """Call the compiled function, with arrays for tensors."""
-    compiled(function)(
-        *(argument.numpy() if isinstance(argument, torch.Tensor) else argument for argument in arguments)
-    )
+    arrays = (argument.numpy() if isinstance(argument, torch.Tensor) else argument for argument in arguments)
+    compiled(function)(*arrays)
 
 
 @functools.cache

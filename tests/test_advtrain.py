@@ -97,13 +97,12 @@ def test_an_attack_of_ones_own_may_use_autograd_and_must_leave_no_example_out(di
     def half(net, x, y, *others, **start):
         yield from closed_form(net, x[:150], y[:150], *others, **start)
 
-    with pytest.raises(ValueError, match="150 of 300"):
-        adversarial_training(nets[0], x, y, V=0.1, eps=0.1, atk_iters=1, attack=half, **schedule)
-    with pytest.raises(ValueError, match="must yield"):
-        mean = lambda *others, **start: (
-            (delta, robust.float().mean()) for delta, robust in closed_form(*others, **start)
-        )  # noqa: E731
-        adversarial_training(nets[0], x, y, V=0.1, eps=0.1, atk_iters=1, attack=mean, **schedule)
+    def shares(*others, **start):
+        yield from ((delta, robust.float()) for delta, robust in closed_form(*others, **start))
+
+    for attack, reason in ((half, "150 of 300"), (shares, "must yield")):
+        with pytest.raises(ValueError, match=reason):
+            adversarial_training(nets[0], x, y, V=0.1, eps=0.1, atk_iters=1, attack=attack, **schedule)
     robust = next(closed_form(nets[0], x, y, 0.1, 1, False))[1].double().mean().item()
     assert common.robust_accuracy(nets[0], x, y, 0.1, 1, attack=closed_form) == robust
 

@@ -153,7 +153,7 @@ def test_runs_that_T_ended_might_still_become_robust():
     late = line(5, {6.5: 0.1, 7: 0.0}, T=100, epochs=100)
     assert cells(page(left=late), FALLS)[2] == "no"
     past_25 = [adversarial_row(28, 400, V, 0.2, 0, 0.9, T=100, epochs=epochs) for V, epochs in ((1.3, 100), (1.4, 100))]
-    assert cells(page(right=past_25), "Robust accuracy is high past")[::2] == ["90.0%; T ended 2 of 2", "open"]
+    assert cells(page(right=past_25), "Robust accuracy is high past")[::2] == ["90.0%; T cut off 2 of 2", "open"]
     assert cells(page(right=[row | {"epochs": 21} for row in past_25]), "Robust accuracy is high past")[2] == "no"
 
 
