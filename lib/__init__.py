@@ -17,10 +17,10 @@ def finite(value: float) -> float:
 
 
 def must_agree(one: str, other: str, difference: torch.Tensor, unit: torch.Tensor | float) -> None:
-    """Raise RunError unless the difference (n,) or (n, d) of one and the other is below 1e-4 unit for half of the n.
+    """Raise RunError unless the difference (n,) or (n, d) of one and the other is below 1e-4 unit for a quarter of the n.
 
-    Half, since rounding may turn a neuron on in one of them and off in the other.
+    Not for all, since rounding may turn a neuron on in one of them and off in the other.
     """
     off = torch.linalg.vector_norm(difference.flatten(1) if difference.dim() > 1 else difference[:, None], dim=1)
-    if 2 * (off <= 1e-4 * unit).sum() < len(off):
+    if 4 * (off <= 1e-4 * unit).sum() < len(off):
         raise RunError(f"{one} no longer fits {other}: change it likewise (docs/python.md)")
