@@ -281,19 +281,13 @@ def smallest_step(net, x):
     where f is not monotone along the ray. eta is the infimum of the flipping steps, at which f is 0. All in
     float64: where |f| is small, float32 would not resolve the crossing. Raises RunError where net.f is no ReLU network's.
     """
-    check_input_gradient(net, x)
     W, a, output_bias = net.W.double(), net.a.double(), net.output_bias.double()
     parts = [
         _smallest_step(W, a, output_bias, net.weighted_input(part_x.double()), net.d)
         for (part_x,) in in_chunks(net.width, x)
     ]
-    step, (f, gradient) = (
-        SmallestStep(*(torch.cat(column) for column in zip(*parts))),
-        net.value_and_input_gradient(x[:8]),
-    )
-    difference = step.grad_norm[:8] - torch.linalg.vector_norm(gradient, dim=1)
-    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", step.f[:8] - f, usual_f(net, x[:8]))
-    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", difference, math.sqrt(net.d))
+    step = SmallestStep(*(torch.cat(column) for column in zip(*parts)))
+    check_smallest_step(net, x, step)
     return step
 
 
@@ -409,13 +403,7 @@ def pgd(
 @torch.no_grad()
 def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, start=0):
     """What `pgd` returns, as (delta, robust) for one chunk of examples after the other, from the example start on."""
-    check_input_gradient(net, x)
-    margins = torch.linspace(-20, 20, 9)
-    if (loss(margins, torch.ones(9)).diff() > 0).any():
-        raise RunError("PGD steps against y grad f, and loss rises with y f: write the steps that raise this loss")
-    way = pgd_kernels.fastest(net, steps=len(y) * atk_iters, box=box) or plain_pgd
-    if way is not plain_pgd:
-        check_compiled(way, net, x, y, eps, box)
+    way = fastest_pgd(net, x, y, eps, atk_iters, box)
     for part in in_chunks(net.width, x[start:].detach(), y[start:]):
         yield way(net, *part, eps, atk_iters, box, stop_once_wrong)
 
@@ -442,7 +430,7 @@ def robust_accuracy(
 
 @torch.enable_grad()
 def check_input_gradient(net: TwoLayerNet, x: torch.Tensor) -> None:
-    """See that `value_and_input_gradient` is that of net.f, by autograd on eight of the examples x. Raises RunError."""
+    """Check that `value_and_input_gradient` is that of net.f, by autograd on eight of the examples x. Raises RunError."""
     x = x[:8].detach().requires_grad_()
     f = net.f(x)
     (gradient,) = torch.autograd.grad(f.sum(), x)
@@ -456,6 +444,15 @@ def check_input_gradient(net: TwoLayerNet, x: torch.Tensor) -> None:
 def usual_f(net: TwoLayerNet, x: torch.Tensor) -> torch.Tensor:
     """The size that f(x) usually has at W0, of shape (n,): that of w_{s,0} . x, which is N(0, ||x||^2)."""
     return torch.linalg.vector_norm(net.weighted_input(x), dim=1)
+
+
+def check_smallest_step(net: TwoLayerNet, x: torch.Tensor, step: SmallestStep) -> None:
+    """Check that the smallest step is one of net.f, by f and its gradient at eight of the examples x. Raises RunError."""
+    check_input_gradient(net, x)
+    f, gradient = net.value_and_input_gradient(x[:8])
+    difference = step.grad_norm[:8] - torch.linalg.vector_norm(gradient, dim=1)
+    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", step.f[:8] - f, usual_f(net, x[:8]))
+    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", difference, math.sqrt(net.d))
 
 
 def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -490,13 +487,23 @@ def check_loss_gradient(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> N
     must_agree("loss_gradient", "TwoLayerNet.f and loss", torch.stack(differences), torch.stack(units))
 
 
-def check_compiled(way: Callable, net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, box: bool) -> None:
-    """Check that a compiled way takes PGD's steps as `plain_pgd` does, by four of them. Raises RunError."""
+def fastest_pgd(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, atk_iters: int, box: bool) -> Callable:
+    """`plain_pgd` or, where there is one, a compiled way to take the same steps; four of them are compared.
+
+    Raises RunError where they differ, where the gradient is not that of net.f, or where PGD would not raise the `loss`.
+    """
+    check_input_gradient(net, x)
+    if (loss(torch.linspace(-20, 20, 9), torch.ones(9)).diff() > 0).any():
+        raise RunError("PGD lowers y f, and this loss rises with y f: write an attack that raises it (docs/python.md)")
+    compiled = pgd_kernels.fastest(net, steps=len(y) * atk_iters, box=box)
+    if compiled is None:
+        return plain_pgd
     few = x[:8].detach()
-    delta, plain = (steps(net, few, y[:8], eps, 4, box, False)[0] for steps in (way, plain_pgd))
+    delta, plain = (steps(net, few, y[:8], eps, 4, box, False)[0] for steps in (compiled, plain_pgd))
     # Where the gradient vanishes, rounding alone decides on the direction.
     size = torch.linalg.vector_norm(net.value_and_input_gradient(few + plain)[1], dim=1, keepdim=True)
     must_agree(pgd_kernels.COMPILED, "plain_pgd", (delta - plain) * (size / eps), 10 * math.sqrt(net.d))
+    return compiled
 
 
 def save_network(folder: Path, net: TwoLayerNet, script: str, config: dict) -> None:
