@@ -437,24 +437,26 @@ def check_input_gradient(net: TwoLayerNet, x: torch.Tensor) -> None:
     f = net.f(x)
     (gradient,) = torch.autograd.grad(f.sum(), x)
     closed_f, closed_gradient = net.value_and_input_gradient(x)
-    # In units of f and its gradient at W0, since f itself may be 0.
+    unit_f, unit_gradient = usual_sizes(net, x)
     names = "TwoLayerNet.value_and_input_gradient", "TwoLayerNet.f"
-    must_agree(*names, closed_f - f, usual_f(net, x))
-    must_agree(*names, closed_gradient - gradient, math.sqrt(net.d))
+    must_agree(*names, closed_f - f, unit_f)
+    must_agree(*names, closed_gradient - gradient, unit_gradient)
 
 
-def usual_f(net: TwoLayerNet, x: torch.Tensor) -> torch.Tensor:
-    """The size that f(x) usually has at W0, of shape (n,): that of w_{s,0} . x, which is N(0, ||x||^2)."""
-    return torch.linalg.vector_norm(net.weighted_input(x), dim=1)
+@torch.no_grad()
+def usual_sizes(net: TwoLayerNet, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sizes (n,) of w_s . x and () of w_s, which f and its gradient usually have: f itself may be 0."""
+    row = torch.linalg.vector_norm(net.W) / math.sqrt(net.width)
+    return torch.linalg.vector_norm(net.weighted_input(x), dim=1) * row / math.sqrt(net.d), row
 
 
 def check_smallest_step(net: TwoLayerNet, x: torch.Tensor, step: SmallestStep) -> None:
     """Check that the smallest step is one of net.f, by f and its gradient at eight of the examples x. Raises RunError."""
     check_input_gradient(net, x)
-    f, gradient = net.value_and_input_gradient(x[:8])
+    (f, gradient), (unit_f, unit_gradient) = net.value_and_input_gradient(x[:8]), usual_sizes(net, x[:8])
     difference = step.grad_norm[:8] - torch.linalg.vector_norm(gradient, dim=1)
-    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", step.f[:8] - f, usual_f(net, x[:8]))
-    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", difference, math.sqrt(net.d))
+    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", step.f[:8] - f, unit_f)
+    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", difference, unit_gradient)
 
 
 def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -501,10 +503,12 @@ def fastest_pgd(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, 
     if compiled is None:
         return plain_pgd
     few = x[:8].detach()
-    delta, plain = (steps(net, few, y[:8], eps, 4, box, False)[0] for steps in (compiled, plain_pgd))
+    found, plain = (steps(net, few, y[:8], eps, 4, box, False) for steps in (compiled, plain_pgd))
     # Where the gradient vanishes, rounding alone decides on the direction.
-    size = torch.linalg.vector_norm(net.value_and_input_gradient(few + plain)[1], dim=1, keepdim=True)
-    must_agree(pgd_kernels.COMPILED, "plain_pgd", (delta - plain) * (size / eps), 10 * math.sqrt(net.d))
+    size = torch.linalg.vector_norm(net.value_and_input_gradient(few + plain[0])[1], dim=1, keepdim=True)
+    _, unit = usual_sizes(net, few)
+    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[0] - plain[0]) * (size / eps), 10 * unit)
+    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[1] ^ plain[1]).float(), 1)
     return compiled
 
 

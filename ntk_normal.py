@@ -146,7 +146,7 @@ def train_until_exit(
 
     def keep(W):
         if ball.deviation(W).item() > radii[0]:
-            raise RunError("W left the ball unnoticed: LazyBall.longest_move is no bound for this network")
+            raise RunError("W left the ball unnoticed: LazyBall.longest_move is no bound for these steps")
         sgd.put_back(W)
 
     check_closed_forms(net, x, y)
@@ -156,7 +156,7 @@ def train_until_exit(
     batches = list(zip(sgd.batches, y.split(bs), lengths.split(bs)))
     run = SimpleNamespace(W=W, radii=radii, step=0)  # what a checkpoint keeps
     clock = Clock(checkpoint.restore(run, lambda saved: set(radii) <= set(saved["radii"])))
-    run.radii = radii  # those that were left to save may have had more
+    run.radii = radii  # the saved ones may include radii whose rows were written since
     reach, inside = ball.deviation(W).item(), torch.empty_like(W)
     if reach > radii[0]:
         raise RunError(f"W is {reach:.4g} from W0 before any step, outside the ball of radius {radii[0]:g}")

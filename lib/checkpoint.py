@@ -106,7 +106,7 @@ class Checkpoint:
             if zlib.crc32(content).to_bytes(4, "big") != checksum:
                 raise ValueError
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            reason = "is another run's"
+            reason = "does not fit this run"
             identity, seconds = saved.pop("run"), saved.pop("seconds")
             if identity == self.identity and _shapes(saved) == _shapes(vars(run)) and fits(saved):
                 reason = None

@@ -154,7 +154,7 @@ def _pool(threads):
 def _forward(first, last, W, a, start, pixel, value, on, sums):
     """Write which of the neurons from first to last are on at each input, and the blocks' sums of a_s relu(w_s . x)."""
     near, z = np.zeros((len(W), BLOCK), W.dtype), np.empty(BLOCK, W.dtype)
-    nothing = W.dtype.type(0)
+    zero = W.dtype.type(0)
     for b in range(first, last, BLOCK):
         size = min(BLOCK, last - b)
         top = a[b : b + size]
@@ -171,25 +171,25 @@ def _forward(first, last, W, a, start, pixel, value, on, sums):
                 for s in range(BLOCK):
                     z[s] += v0 * w0[s] + v1 * w1[s] + v2 * w2[s] + v3 * w3[s]
             active = on[i, b : b + size]
-            total = nothing
+            total = zero
             for s in range(size):
                 off = z[s] <= 0  # what is not a number is on, and goes into the sum
                 active[s] = not off
-                total += nothing if off else top[s] * z[s]
+                total += zero if off else top[s] * z[s]
             sums[b // BLOCK, i] = total
 
 
 def _update(first, last, W, a, start, example, value, on, moves):
     """Add to the rows of W from first to last moves_i a_s x_i for each input i at which neuron s is on."""
     step, change = np.zeros((len(moves), BLOCK), W.dtype), np.empty(BLOCK, W.dtype)
-    nothing = W.dtype.type(0)
+    zero = W.dtype.type(0)
     for b in range(first, last, BLOCK):
         size = min(BLOCK, last - b)
         top = a[b : b + size]
         for i in range(len(moves)):
             active, move, push = on[i, b : b + size], moves[i], step[i]
             for s in range(size):
-                push[s] = move * top[s] if active[s] else nothing
+                push[s] = move * top[s] if active[s] else zero
         for p in range(len(start) - 1):
             # Summed up before it meets W, or W would be rounded several times.
             change[:] = 0

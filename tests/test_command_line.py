@@ -183,10 +183,3 @@ def test_numbers_are_read_as_people_write_them():
         for text in texts:
             with pytest.raises(argparse.ArgumentTypeError, match="must be"):
                 parse(text)
-
-
-@pytest.mark.parametrize(("options", "folder"), [("", "a/checkpoints"), ("--checkpoint-dir {}/b", "b")])
-def test_checkpoints_go_beside_the_results_or_where_they_are_sent(tmp_path, monkeypatch, options, folder):
-    monkeypatch.setattr(sys, "argv", f"any.py --out {tmp_path}/a/rows.csv {options.format(tmp_path)}".split())
-    args = command_line.parse(command_line.training_parser("a command\n", bs=1, lr=1.0, out="rows.csv"))
-    assert args.checkpoint_dir == tmp_path / folder

@@ -1,9 +1,7 @@
 """lib/groups.py: which rows belong together, and where robust accuracy passes a level."""
 
-import ast
 import math
 import sys
-from pathlib import Path
 
 import pytest
 from made_up import adversarial_row, line, ntk_row, read
@@ -12,14 +10,6 @@ import advtrain
 import ntk_normal
 import plot_figures
 from lib import groups
-
-
-def test_lib_imports_nothing_from_the_scripts():
-    for path in Path(groups.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module] if isinstance(node, ast.ImportFrom) else []
-            assert not {"common", "ntk_normal", "advtrain", "advtraingap", "plot_figures"} & {*names}
 
 
 def test_of_equal_runs_the_last_counts_and_the_order_is_that_of_the_configuration():

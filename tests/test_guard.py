@@ -122,6 +122,7 @@ def square(f, y):
     [
         (hinge, lambda f, y: -y * torch.sigmoid(-y * f), "loss_gradient no longer fits"),
         (hinge, lambda f, y: -y, "loss_gradient no longer fits"),  # right where y f < 1
+        (hinge, lambda f, y: -1.01 * y * (y * f < 1), "loss_gradient no longer fits"),
         (hinge, lambda f, y: -y * (y * f < 1), None),
         (square, lambda f, y: 2 * (f - y), "loss rises with y f"),
     ],
@@ -141,6 +142,7 @@ def test_another_loss_is_trained_if_it_is_whole_and_what_PGD_raises(digits, monk
 def test_compiled_steps_are_refused_once_the_plain_ones_are_others(digits, monkeypatch):
     pytest.importorskip("numba")
     net, x, y = TwoLayerNet(25, 300), F.normalize(digits.train_x, dim=1)[:99], digits.train_y[:99]
+    plain_pgd = common.plain_pgd
     for module, name, change in [
         (common, "plain_pgd", lambda steps: lambda net, x, y, eps, *others: steps(net, x, y, 0.4 * eps, *others)),
         (ntk_normal, "sgd_step", lambda step: lambda W, gradient, lr: step(W.mul_(0.999), gradient, lr)),
@@ -148,6 +150,9 @@ def test_compiled_steps_are_refused_once_the_plain_ones_are_others(digits, monke
         monkeypatch.setattr(module, name, change(getattr(module, name)))
     with pytest.raises(RunError, match="compiled code .* no longer fits plain_pgd"):
         common.pgd(net, x, y, 0.3, 20)
+    monkeypatch.setattr(common, "plain_pgd", lambda *arguments: (plain_pgd(*arguments)[0], torch.zeros(8).bool()))
+    with pytest.raises(RunError, match="compiled code .* no longer fits plain_pgd"):
+        common.pgd(net, x, net.f(x).detach().sign(), 0.01, 20)
     with pytest.raises(RunError, match="compiled code .* no longer fits loss_gradient and sgd_step"):
         list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, [1.0], lr=0.1, bs=64, T=1))
 
@@ -182,12 +187,13 @@ def test_a_network_that_trains_more_than_W_or_nothing_is_refused(digits):
 def test_networks_that_are_hard_on_rounding_are_not_refused(digits):
     x, y = torch.cat([torch.zeros(2, 25), digits.train_x]), torch.cat([torch.ones(2), digits.train_y])
     nets = [TwoLayerNet(25, width, seed=seed, bias=bias) for width in (1, 2, 5) for seed in range(5) for bias in (0, 1)]
-    at_kinks, begins_at_0 = TwoLayerNet(25, 200), TwoLayerNet(25, 200)
+    at_kinks, begins_at_0, far = (TwoLayerNet(25, 200) for _ in range(3))
     with torch.no_grad():
+        far.W += 1e4 * torch.randn_like(far.W)
         at_kinks.W.round_()
         begins_at_0.W[100:] = begins_at_0.W[:100]
         begins_at_0.a[100:] = -begins_at_0.a[:100]
-    for net in [*nets, at_kinks, begins_at_0]:
+    for net in [*nets, at_kinks, begins_at_0, far]:
         for examples, labels in ((x, y), (x.round(), y), (x[:3], y[:3])):
             common.check_closed_forms(net, examples, labels)
             common.smallest_step(net, examples[:20])

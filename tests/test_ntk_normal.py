@@ -13,6 +13,7 @@ import common
 import ntk_normal
 from common import TwoLayerNet, loss_gradient, sgd_step
 from lib import RunError, mnist, sgd_kernels
+from lib.checkpoint import Checkpoint
 from lib.results import read_rows
 from ntk_normal import train_until_exit
 
@@ -74,6 +75,16 @@ def test_a_network_that_has_moved_before_leaves_its_ball_where_it_does(digits):
         net.W[:, 3] += 0.3
     (exited,) = train_until_exit(net, x, y, [0.32], lr=0.1, bs=64, T=5)
     assert exited.left_ball and 0.3 < net.deviation() <= 0.32
+
+
+def test_training_that_is_past_a_ball_it_has_to_give_again_starts_anew(digits, tmp_path, capsys):
+    def exits():
+        saving = Checkpoint(tmp_path, "any", {}, "cpu", seconds=0)  # saves at every step
+        net, x, y = TwoLayerNet(25, 60), digits.train_x, digits.train_y
+        yield from train_until_exit(net, x, y, [0.1, 0.3], lr=0.1, bs=64, T=9, checkpoint=saving)
+
+    first, second = (exited.steps for exited in exits())
+    assert [exited.steps for exited in exits()] == [first, second] and "starts anew" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_ends_training(digits):
