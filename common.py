@@ -491,6 +491,7 @@ def check_loss_gradient(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> N
     must_agree("loss_gradient", "TwoLayerNet.f and loss", torch.stack(differences), torch.stack(units))
 
 
+@torch.no_grad()
 def fastest_pgd(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, atk_iters: int, box: bool) -> Callable:
     """`plain_pgd` or, where there is one, a compiled way to take the same steps; four of them are compared.
 
