@@ -1,5 +1,6 @@
 """What a run shows: its lines, and how far it has come, by a bar on a terminal, elsewhere by a line every minute."""
 
+import contextlib
 import sys
 import time
 
@@ -8,13 +9,12 @@ from tqdm import tqdm
 
 def say(text: str) -> None:
     """Print to stdout, beside any progress bar."""
-    tqdm.write(text, file=sys.stdout)
-    sys.stdout.flush()
+    _print(text, sys.stdout)
 
 
 def note(text: str) -> None:
     """Print to stderr, beside any progress bar."""
-    tqdm.write(text, file=sys.stderr)
+    _print(text, sys.stderr)
 
 
 def warn(text: str) -> None:
@@ -22,11 +22,14 @@ def warn(text: str) -> None:
     note(f"warning: {text}")
 
 
-class Progress:
-    """The steps of a run, a range, to loop over. name tells the run apart from others; without one, no lines.
+def _print(text, stream):
+    with contextlib.suppress(OSError):  # a reader that goes away, as after `| head`, ends no run
+        tqdm.write(text, file=stream)
+        stream.flush()
 
-    There is no estimate of the time left: nobody knows when a network leaves its ball, or gains nothing any more.
-    """
+
+class Progress:
+    """The steps of a run, a range, to loop over. name tells the run apart from others; without one, no lines."""
 
     def __init__(self, name: str | None, steps: range, total: int, unit: str):
         form = "{desc}: {n_fmt} of at most {total_fmt} {unit}s [{elapsed}, {rate_fmt}{postfix}]"

@@ -81,10 +81,7 @@ def fastest(net, x: torch.Tensor, y: torch.Tensor, bs: int, dense_gradient, dens
 
 
 def pays(x: torch.Tensor, m: int) -> bool:
-    """Whether steps on the inputs x (n, d) are faster here than by dense products.
-
-    Up to a few thousand neurons BLAS makes more of several threads.
-    """
+    """Whether steps on x (n, d) are faster here than by dense products, which make more of threads where m is small."""
     if x.device.type != "cpu" or (m < 4096 and torch.get_num_threads() > 1):
         return False
     return 2 * (x != 0).sum().item() < x.numel() and compiled(_forward) is not None

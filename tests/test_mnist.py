@@ -31,9 +31,3 @@ def test_missing_torn_and_other_data_sets_files_are_refused_and_kept(packed_mnis
     with pytest.raises(RunError, match="t10k-images.*not MNIST's; put the four"):
         load_digits(0, 1, 5, packed_mnist)
     assert contents(packed_mnist) == before
-
-
-def test_a_temporary_folder_that_cannot_be_written_is_an_error(packed_mnist, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(packed_mnist / "none"))
-    with pytest.raises(RunError, match="cannot unpack MNIST"):
-        load_digits(0, 1, 5, packed_mnist)

@@ -1,5 +1,8 @@
 """What a long run shows where there is no terminal: a line when it starts, and then one a minute."""
 
+import os
+import sys
+
 from lib import progress
 
 
@@ -14,3 +17,10 @@ def test_without_a_terminal_a_line_tells_that_a_run_starts_and_then_one_each_min
         "d 25, seed 3: starts at step 10, of at most 20",
         "d 25, seed 3: step 12, deviation 0.60 V",
     ]
+
+
+def test_a_reader_that_goes_away_ends_no_run(monkeypatch):
+    with open(os.devnull) as unwritable:
+        monkeypatch.setattr(sys, "stdout", unwritable)
+        progress.say("a row")
+        monkeypatch.undo()
