@@ -505,11 +505,11 @@ def fastest_pgd(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, 
         return plain_pgd
     few = x[:8].detach()
     found, plain = (steps(net, few, y[:8], eps, 4, box, False) for steps in (compiled, plain_pgd))
-    # Where the gradient vanishes, rounding alone decides on the direction.
+    # Where the gradient or f vanishes, rounding alone decides.
     size = torch.linalg.vector_norm(net.value_and_input_gradient(few + plain[0])[1], dim=1, keepdim=True)
-    _, unit = usual_sizes(net, few)
-    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[0] - plain[0]) * (size / eps), 10 * unit)
-    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[1] ^ plain[1]).float(), 1)
+    unit_f, unit_gradient = usual_sizes(net, few)
+    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[0] - plain[0]) * (size / eps), 10 * unit_gradient)
+    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[1] ^ plain[1]) * net.f(few).abs(), unit_f)
     return compiled
 
 
