@@ -143,12 +143,6 @@ def train_until_exit(
     Raises RunError where a weight becomes NaN or infinite, net or its first step is outside a ball, and where
     `check_closed_forms` does.
     """
-
-    def keep(W):
-        if ball.deviation(W).item() > radii[0]:
-            raise RunError("W left the ball unnoticed: LazyBall.longest_move is no bound for these steps")
-        sgd.put_back(W)
-
     check_closed_forms(net, x, y)
     sgd = sgd_kernels.fastest(net, x, y, bs, loss_gradient, sgd_step)
     W, ball, radii = sgd.W, LazyBall(sgd.W0, max(radii)), list(radii)
@@ -160,6 +154,12 @@ def train_until_exit(
     reach, inside = ball.deviation(W).item(), torch.empty_like(W)
     if reach > radii[0]:
         raise RunError(f"W is {reach:.4g} from W0 before any step, outside the ball of radius {radii[0]:g}")
+
+    def keep(W):
+        if ball.deviation(W).item() > radii[0]:
+            raise RunError("W left the ball unnoticed: LazyBall.longest_move is no bound for these steps")
+        sgd.put_back(W)
+
     last = T * len(batches)
     progress = Progress(checkpoint.title, range(run.step, last), total=last, unit="step")
     for run.step in progress:
