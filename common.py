@@ -216,7 +216,7 @@ class LazyBall:
     @torch.no_grad()
     def deviation(self, W: torch.Tensor) -> torch.Tensor:
         """||W - W0||_{2,inf}, a scalar tensor (Section 2, "Notation")."""
-        return torch.stack([torch.linalg.vector_norm(moved, dim=1).max() for _, moved in self._moved(W)]).max()
+        return torch.stack([torch.linalg.vector_norm(moved, dim=1).max() for _, _, moved in self._moved(W)]).max()
 
     @torch.no_grad()
     def project(self, W: torch.Tensor) -> None:
@@ -225,13 +225,15 @@ class LazyBall:
         Rows inside stay as they are, bit for bit. A row outside stops short of the border by `rounding`, so that its
         distance, measured again, is V at most.
         """
-        for w, moved in self._moved(W):
+        for w, w0, moved in self._moved(W):
             distance = torch.linalg.vector_norm(moved, dim=1)
             # In float64, since float32 would round V, up as often as down.
             outside = distance.double() > self.V
-            shorten = torch.where(outside, max(self.V - self.rounding, 0) / distance - 1, 0)
+            share = torch.where(outside, max(self.V - self.rounding, 0) / distance, 1)
             # A row whose distance overflows becomes NaN, and is not put back on W0 as if nothing were wrong.
-            w.addcmul_(moved, (shorten + 0 * distance)[:, None])
+            share += 0 * distance
+            # lerp counts from the nearer end: exact for rows inside, and no larger than w0 and V for those far outside.
+            torch.lerp(w0, w, share[:, None], out=w)
 
     def longest_move(self, gradient: LossGradient, lengths: torch.Tensor, lr: float) -> float:
         """The furthest that a step of SGD may move a row of W; lengths (n,) are the ||x_i||.
@@ -247,11 +249,11 @@ class LazyBall:
         return torch.finfo(torch.float32).eps * (torch.linalg.vector_norm(self.W0, dim=1).max().item() + self.V)
 
     def _moved(self, W):
-        """Blocks of W's rows and of W - W0, the latter in one small buffer: whole, it would be as large as W."""
+        """Blocks of W's rows, W0's and those of W - W0, the latter in one small buffer: whole, it would be as large as W."""
         rows = 2**18 // max(1, W.shape[1])
         buffer = torch.empty_like(self.W0[:rows])
         for w, w0 in zip(W.split(rows), self.W0.split(rows)):
-            yield w, torch.sub(w, w0, out=buffer[: len(w)])
+            yield w, w0, torch.sub(w, w0, out=buffer[: len(w)])
 
 
 # ---------------------------------------------------------------------------- attack 1: the smallest single step
@@ -348,12 +350,20 @@ def _past_a_flip(p, q, a, output_bias, f, grad_norm):
 
     t = torch.where((f != 0) & (grad_norm > 0), 1.25 * f.abs() / grad_norm.square(), 1.0)
     flips = past(p, q, t, f.sign())
-    for growth in [2] * 8 + [2**40]:
+    for growth in range(9):
         unflipped = (~flips).nonzero().squeeze(1)
         if len(unflipped) == 0:
             break
-        t[unflipped] *= growth
-        flips[unflipped] = past(p[unflipped], q[unflipped], t[unflipped], f[unflipped].sign())
+        own_p, own_q, sign = p[unflipped], q[unflipped], f[unflipped].sign()
+        t[unflipped] *= 2
+        if growth == 8:  # past the last kink f is linear: if it has not flipped there, it does before twice its root, or never
+            last = torch.where(own_q != 0, -own_p / own_q, 0).amax(dim=1).clamp(min=0)
+            height = torch.addcmul(own_p, own_q, last[:, None]).relu_() @ a + output_bias
+            root = (-height / (own_q.relu() @ a)).clamp(min=0).nan_to_num(posinf=0)
+            further = torch.maximum(t[unflipped], 2 * (last + root))
+            below = height * sign < -1e-13 * (own_p.abs().sum(dim=1) + output_bias.abs())
+            t[unflipped] = torch.where(below, last, further)
+        flips[unflipped] = past(own_p, own_q, t[unflipped], sign)
     return t, flips
 
 
@@ -495,14 +505,17 @@ def check_loss_gradient(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> N
 def fastest_pgd(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, atk_iters: int, box: bool) -> Callable:
     """`plain_pgd` or, where there is one, a compiled way to take the same steps; four of them are compared.
 
-    Raises RunError where they differ, where the gradient is not that of net.f, or where PGD would not raise the `loss`.
+    Raises RunError where they differ, where the gradient is not that of net.f, where PGD would not raise the `loss`, and
+    for an eps or, with a box, inputs that make no sense.
     """
     check_input_gradient(net, x)
+    if not 1e-8 <= eps <= 1e8:
+        raise RunError(f"eps must be from 1e-8 to 1e8, or float32 loses the attack, not {eps:g}")
+    if box and not ((x >= -1e-6) & (x <= 1 + 1e-6)).all():
+        raise RunError("with a box inputs must lie in [0, 1]: x + delta is clipped to it")
     if (loss(torch.linspace(-20, 20, 9), torch.ones(9)).diff() > 0).any():
         raise RunError("PGD lowers y f, and this loss rises with y f: write an attack that raises it (docs/python.md)")
-    compiled = pgd_kernels.fastest(net, steps=len(y) * atk_iters, box=box)
-    if compiled is None:
-        return plain_pgd
+    compiled = pgd_kernels.fastest(net, plain_pgd, steps=len(y) * atk_iters, box=box)
     few = x[:8].detach()
     found, plain = (steps(net, few, y[:8], eps, 4, box, False) for steps in (compiled, plain_pgd))
     # Where the gradient or f vanishes, rounding alone decides.

@@ -18,40 +18,52 @@ import torch
 COMPILED = "the compiled code in lib/ (to switch it off, let compiled() in lib/pgd_kernels.py return None)"
 
 
-def fastest(net, steps: int, box: bool):
-    """The compiled way that is fastest for so many steps of single examples, or None where there is none.
+def fastest(net, plain, steps: int, box: bool):
+    """The compiled way that is fastest for so many steps of single examples, or plain where there is none.
 
-    It is a function of (net, x, y, eps, atk_iters, box, stop_once_wrong), as `common.plain_pgd` is. Measured at eps 0.2
-    and 1, `by_neurons` is four times as fast as `by_prediction` at m = d, and no faster near m = 40 d or from 8,192
-    neurons on. With few steps W W.T does not pay.
+    Both are functions of (net, x, y, eps, atk_iters, box, stop_once_wrong), and plain is `common.plain_pgd`. Measured at
+    eps 0.2 and 1, `by_neurons` is four times as fast as `by_prediction` at m = d, and no faster near m = 40 d or from
+    8,192 neurons on. With few steps W W.T does not pay.
     """
     if net.W.device.type != "cpu" or compiled(_follow_neurons) is None:
-        return None
+        return plain
     if box or net.width > min(40 * net.d, 8192, steps):
-        return by_prediction
+        return functools.partial(checked, by_prediction, plain)
     W = net.W[:, : net.d]
-    return functools.partial(by_neurons, K=W @ W.T)
+    return functools.partial(checked, functools.partial(by_neurons, K=W @ W.T), plain)
+
+
+def checked(way, plain, net, x, y, eps, atk_iters, box, stop_once_wrong):
+    """What a compiled way returns, except that plain does the examples again of which rounding makes it unsure."""
+    delta, robust, unsure = way(net, x, y, eps, atk_iters, box, stop_once_wrong)
+    unsure |= ~(torch.linalg.vector_norm(delta, dim=1) <= (1 + 1e-5) * eps)
+    if unsure.any():
+        again = plain(net, x[unsure], y[unsure], eps, atk_iters, box, stop_once_wrong)
+        delta[unsure], robust[unsure] = again
+    return delta, robust
 
 
 def by_prediction(net, x, y, eps, atk_iters, box, stop_once_wrong):
     """PGD in which products W x predict those to come: a product for several steps, and a row of W for neurons in doubt."""
     W, a, output_bias = net.W.detach(), net.a, net.output_bias
     lengths = torch.linalg.vector_norm(W[:, : net.d], dim=1)
-    shared = W, lengths, a, output_bias, eps, box, stop_once_wrong, 2.5 * eps / atk_iters, atk_iters
+    sizes, step = W.square().sum(dim=1), 2.5 * eps / atk_iters
+    shared = W, lengths, sizes, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, torch.finfo(W.dtype).eps
 
     def attack(x, y):
         inputs, delta, robust = net.weighted_input(x).clone(), torch.zeros_like(x), torch.ones_like(y, dtype=torch.bool)
-        at_x = inputs @ W.T
+        at_x, unsure = inputs @ W.T, torch.zeros_like(robust)
         active = (at_x > 0).to(x.dtype)
-        gradient, sides = (active * a) @ W, 2 * active - 1
+        gradient, summed, sides = (active * a) @ W, active @ sizes, 2 * active - 1
+        length = torch.linalg.vector_norm(inputs, dim=1)
         steps, past_delta, past_z = torch.zeros(len(y), dtype=torch.int64), torch.zeros_like(x), torch.zeros_like(at_x)
-        examples = at_x, past_z, past_delta, sides, gradient, inputs, x, delta, y, robust, steps
+        examples = at_x, past_z, past_delta, sides, gradient, summed, inputs, length, x, delta, y, robust, unsure, steps
         going, z = torch.arange(len(y)), at_x
         while len(going):
-            run(_advance, going, z, *examples, *shared, torch.finfo(x.dtype).eps)
+            run(_advance, going, z, *examples, *shared)
             going = (steps <= atk_iters).nonzero().squeeze(1)
             z = inputs[going] @ W.T
-        return delta, robust
+        return delta, robust, unsure
 
     return in_threads(attack, x, y.to(x.dtype))
 
@@ -63,15 +75,17 @@ def by_neurons(net, x, y, eps, atk_iters, box, stop_once_wrong, K):
     def attack(x, y):
         z = net.weighted_input(x) @ net.W.detach().T
         h = ((z > 0) * a) @ W @ W.T
-        robust = torch.empty_like(y, dtype=torch.bool)
-        run(_follow_neurons, z, h, y, robust, K, a, output_bias, eps, 2.5 * eps / atk_iters, atk_iters, stop_once_wrong)
-        return z @ W, robust
+        robust, unsure = torch.ones_like(y, dtype=torch.bool), torch.zeros_like(y, dtype=torch.bool)
+        length, sizes = torch.linalg.vector_norm(net.weighted_input(x), dim=1), net.W.detach().square().sum(dim=1)
+        shared = K, sizes, a, output_bias, eps, 2.5 * eps / atk_iters, atk_iters, stop_once_wrong
+        run(_follow_neurons, z, h, length, y, robust, unsure, *shared, torch.finfo(x.dtype).eps)
+        return z @ W, robust, unsure
 
     return in_threads(attack, x, y.to(x.dtype))
 
 
 def in_threads(attack, x, y):
-    """What attack(x, y) returns, (delta, robust), with the examples split between threads that multiply by themselves.
+    """What attack(x, y) returns, (delta, robust, unsure), with the examples split between threads that multiply by themselves.
 
     After a product of its own, PyTorch's threads keep waiting busily for the next, and would be in the way.
     """
@@ -109,8 +123,8 @@ def compiled(function):
 
 
 def _advance(
-    going, z, at_x, past_z, past_delta, sides, gradient, inputs, x, delta, y, robust, steps,
-    W, lengths, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, rounding,
+    going, z, at_x, past_z, past_delta, sides, gradient, summed, inputs, length, x, delta, y, robust, unsure, steps,
+    W, lengths, sizes, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, rounding,
 ):  # fmt: skip
     """As many PGD steps of each example as are cheap without a product, from z = W inputs; all but shared is updated.
 
@@ -120,8 +134,9 @@ def _advance(
 
     going (k,): which examples. z (k, m): their products. The others have a row for each of the n examples: at_x (n, m)
     is W x, past_z and past_delta are W delta and delta at the last product, sides (n, m) is 1 for neurons that are on
-    and -1 for others, gradient (n, d or d + 1) that of sqrt(m) f, and steps (n,) counts the steps taken, atk_iters + 1 when
-    all is done.
+    and -1 for others, gradient (n, d or d + 1) that of sqrt(m) f, summed (n,) the sum of ||w_s||^2, `sizes`, over the rows
+    that came into it, length (n,) the input's, and steps (n,) counts the steps taken, atk_iters + 1 when all is done.
+    Where rounding may decide, unsure (n,) is set, and the example left.
     """
     m, d = z.shape[1], x.shape[1]
     number = z.dtype.type
@@ -144,6 +159,7 @@ def _advance(
                     if flags[s] and (z[j, s] > 0) != (side[s] > 0):
                         side[s] = -side[s]
                         sign = a[s] * side[s]
+                        summed[i] += sizes[s]
                         for k in range(len(g)):
                             g[k] += sign * W[s, k]
 
@@ -181,15 +197,18 @@ def _advance(
                 dot += g[k] * moving[k]
             for k in range(d):
                 squares += g[k] * g[k]
+            # So much rounding may be left of the rows that were summed up: it must not be the gradient, or the sign of f.
+            noise = 8 * rounding * math.sqrt(summed[i])
+            unsure[i] = squares < (1e3 * noise) ** 2 or (robust[i] and abs(f + dot) < noise * (length[i] + eps))
             robust[i] &= y[i] * (f + dot) > 0
-            if steps[i] == atk_iters or (stop_once_wrong and not robust[i]):
+            if steps[i] == atk_iters or unsure[i] or (stop_once_wrong and not robust[i]):
                 steps[i] = atk_iters + 1
                 break
             steps[i] += 1
-            length = number(step * y[i] / math.sqrt(squares) if squares > 0 else 0.0)
+            move = number(step * y[i] / math.sqrt(squares) if squares > 0 else 0.0)
             squares = number(0)
             for k in range(d):
-                pixel = moved[k] - length * g[k]
+                pixel = moved[k] - move * g[k]
                 if box:
                     pixel = min(max(start[k] + pixel, number(0)), number(1)) - start[k]
                 moved[k] = pixel
@@ -232,16 +251,20 @@ def _advance(
                 if (exact > 0) != (side[s] > 0):
                     side[s] = -side[s]
                     sign = a[s] * side[s]
+                    summed[i] += sizes[s]
                     for k in range(len(g)):
                         g[k] += sign * W[s, k]
 
 
-def _follow_neurons(z, h, y, robust, K, a, output_bias, eps, step, atk_iters, stop_once_wrong):
+def _follow_neurons(
+    z, h, length, y, robust, unsure, K, sizes, a, output_bias, eps, step, atk_iters, stop_once_wrong, rounding
+):
     """PGD in activation space, one example after the other: m operations a step, and m for each neuron that turns.
 
     An example is known by z = W x, r = W delta and h = W g, where g = sum_s a_s w_s over the active neurons is
     sqrt(m) times the input gradient; the norms and f follow from sums over active neurons, which change only with those
-    that turn. K (m, m) is W W.T. Writes robust (n,), and over z (n, m) the c with delta = W.T c; h is lost.
+    that turn. K (m, m) is W W.T, sizes (m,) the ||w_s||^2 and length (n,) ||x||, with bias. Writes robust and unsure (n,),
+    and over z (n, m) the c with delta = W.T c; h is lost.
     """
     n, m = z.shape
     r = np.empty_like(z[0])
@@ -252,23 +275,27 @@ def _follow_neurons(z, h, y, robust, K, a, output_bias, eps, step, atk_iters, st
         r[:] = 0
         c = np.zeros(m)
         # f(x + delta) = f_x + g_delta, in units of sqrt(m): f_x is the part of z, g_delta = g . delta that of r.
-        f_x, g_delta, g_norm2, delta_norm2 = output_bias.item(), 0.0, 0.0, 0.0
-        active = 0
+        f_x, g_delta, g_norm2, delta_norm2 = np.float64(output_bias.item()), 0.0, 0.0, 0.0
+        summed = 0.0
         for s in range(m):
             if zi[s] > 0:
-                active += 1
+                summed += sizes[s]
                 f_x += a[s] * zi[s]
                 g_norm2 += a[s] * hi[s]
         # delta = shrunk * (sum of all steps so far, each by its length times its g); c counts in the same way.
         shrunk, travelled = 1.0, 0.0
-        robust[i] = y[i] * f_x > 0
-        for _ in range(atk_iters):
-            if stop_once_wrong and not robust[i]:
+        for taken in range(atk_iters + 1):
+            # As in _advance; but the norm of g comes from a sum that rounding spoils sooner.
+            f, size = f_x + g_delta, math.sqrt(summed)
+            noise = 8 * rounding * size
+            unsure[i] = g_norm2 < 1e4 * noise * size or (robust[i] and abs(f) < noise * (length[i] + eps))
+            robust[i] &= y[i] * f > 0
+            if taken == atk_iters or unsure[i] or (stop_once_wrong and not robust[i]):
                 break
-            length = -step * y[i] / math.sqrt(g_norm2) if active and g_norm2 > 0 else 0.0
-            travelled += length / shrunk
-            delta_norm2 += length * (2 * g_delta + length * g_norm2)
-            g_delta += length * g_norm2
+            move = -step * y[i] / math.sqrt(g_norm2) if g_norm2 > 0 else 0.0
+            travelled += move / shrunk
+            delta_norm2 += move * (2 * g_delta + move * g_norm2)
+            g_delta += move * g_norm2
             shrink = 1.0
             if delta_norm2 > eps * eps:
                 shrink = eps / math.sqrt(delta_norm2)
@@ -277,7 +304,7 @@ def _follow_neurons(z, h, y, robust, K, a, output_bias, eps, step, atk_iters, st
             g_delta *= shrink
 
             # In the precision of z, since the loop runs at the speed of the memory.
-            keep, push = z.dtype.type(shrink), z.dtype.type(shrink * length)
+            keep, push = z.dtype.type(shrink), z.dtype.type(shrink * move)
             for s in range(m):
                 before = zi[s] + r[s]
                 r[s] = keep * r[s] + push * hi[s]
@@ -288,7 +315,7 @@ def _follow_neurons(z, h, y, robust, K, a, output_bias, eps, step, atk_iters, st
                         if turned[s]:
                             on = zi[s] + r[s] > 0
                             sign = a[s] if on else -a[s]
-                            active += 1 if on else -1
+                            summed += sizes[s]
                             c[s] -= sign * travelled
                             f_x += sign * zi[s]
                             g_delta += sign * r[s]
@@ -296,7 +323,6 @@ def _follow_neurons(z, h, y, robust, K, a, output_bias, eps, step, atk_iters, st
                             row = K[s]
                             for k in range(m):
                                 hi[k] += sign * row[k]
-            robust[i] &= y[i] * (f_x + g_delta) > 0
         for s in range(m):
             if zi[s] + r[s] > 0:
                 c[s] += a[s] * travelled
