@@ -9,8 +9,6 @@ import math
 from types import SimpleNamespace
 from typing import NamedTuple
 
-import torch
-
 from common import (
     LazyBall,
     TwoLayerNet,
@@ -24,10 +22,12 @@ from common import (
     save_network,
     sgd_step,
 )
-from lib import command_line, finite
+from lib import RunError, command_line, finite
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
 from lib.results import Results, ended_by_T, inside_the_border, never_robust, numbers
+
+import torch
 
 COLUMNS = (
     "num1,num2,size,d,width,C0,V,eps,atk_iters,bias,box,bs,lr,T,patience,seed,epochs,steps,train_loss,"
@@ -83,7 +83,8 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
             seed=args.seed,
             device=args.device,
         )
-        net = TwoLayerNet(args.size**2, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
+        d = digits.train_x.shape[1]
+        net = TwoLayerNet(d, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
         attacked_by = {"attack": pgd_in_chunks, "eps": args.eps, "atk_iters": args.atk_iters, "box": args.box}
         trained = adversarial_training(
             net,
@@ -98,7 +99,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
             **attacked_by,
         )
         clock = Clock(trained.seconds)
-        row = config | trained._asdict()
+        row = config | {"d": d} | trained._asdict()
         row |= {
             "test_acc": accuracy(net, digits.test_x, digits.test_y),
             "robust_test_acc": robust_accuracy(net, digits.test_x, digits.test_y, **attacked_by),
@@ -156,7 +157,7 @@ def adversarial_training(
     # What a checkpoint keeps: within the epoch so many examples are attacked, then so many batches of SGD taken.
     run = SimpleNamespace(W=W, epoch=0, attacked=0, batch=0, stalled=0, accuracy=-math.inf)
     run.delta, run.robust = torch.zeros_like(x), torch.zeros_like(y, dtype=torch.bool)
-    clock = Clock(checkpoint.restore(run))
+    clock = Clock(checkpoint.restore(run, (x, y)))
     # After T epochs of training the attack comes once more, for the measures of the final network.
     progress = Progress(checkpoint.title, range(run.epoch, T + 1), total=T, unit="epoch")
     for run.epoch in progress:
@@ -179,9 +180,11 @@ def adversarial_training(
             run.batch += 1
             checkpoint.save_if_due(run, clock)
         run.stalled, run.accuracy, run.attacked, run.batch = stalled, robust_now, 0, 0
-        deviation = finite(ball.deviation(W).item())
+        if (deviation := finite(ball.deviation(W).item())) > V:
+            raise RunError(f"W is {deviation:.4g} from W0, outside the ball of radius {V:g}: LazyBall.project is wrong")
         progress.show(run.epoch, "robust {:.3f}, deviation {:.2f} V", robust_now, deviation / V)
     seconds, steps = clock.seconds(), run.epoch * len(y.split(bs))
+    checkpoint.keep(run, seconds)
     return AdversarialRun(run.epoch, steps, seconds, mean_loss(net, x + run.delta, y), robust_now)
 
 

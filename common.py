@@ -14,14 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from lib import RunError, files, finite, mnist, must_agree, pgd_kernels
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.datasets import MNIST
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize
-
-from lib import RunError, files, finite, mnist, must_agree, pgd_kernels
 
 # ---------------------------------------------------------------------------------------------------- data
 
@@ -356,7 +356,9 @@ def _past_a_flip(p, q, a, output_bias, f, grad_norm):
             break
         own_p, own_q, sign = p[unflipped], q[unflipped], f[unflipped].sign()
         t[unflipped] *= 2
-        if growth == 8:  # past the last kink f is linear: if it has not flipped there, it does before twice its root, or never
+        if (
+            growth == 8
+        ):  # past the last kink f is linear: if it has not flipped there, it does before twice its root, or never
             last = torch.where(own_q != 0, -own_p / own_q, 0).amax(dim=1).clamp(min=0)
             height = torch.addcmul(own_p, own_q, last[:, None]).relu_() @ a + output_bias
             root = (-height / (own_q.relu() @ a)).clamp(min=0).nan_to_num(posinf=0)
@@ -534,7 +536,7 @@ def save_network(folder: Path, net: TwoLayerNet, script: str, config: dict) -> N
     """
     content = io.BytesIO()
     torch.save({"state_dict": net.state_dict(), "config": config}, content)
-    files.write_whole(Path(folder) / files.run_name(script, config), content.getbuffer())
+    files.write_whole(Path(folder) / files.run_name(script, config, ".pt"), content.getbuffer())
 
 
 def load_network(path: Path) -> tuple[TwoLayerNet, dict]:

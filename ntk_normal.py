@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import NamedTuple
 
-import torch
-
 from common import (
     LazyBall,
     TwoLayerNet,
@@ -29,6 +27,8 @@ from lib import RunError, command_line, finite, sgd_kernels
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
 from lib.results import Results, ended_by_T, numbers
+
+import torch
 
 SCRIPT = "ntk_normal"
 COLUMNS = (
@@ -67,7 +67,8 @@ def main():
             seed=args.seed,
             device=args.device,
         )
-        net = TwoLayerNet(args.size**2, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
+        d = digits.train_x.shape[1]
+        net = TwoLayerNet(d, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
         smallest_step(net, digits.test_x[:8])  # refuses a network for which it is not exact, before training takes time
         exits = train_until_exit(
             net,
@@ -81,6 +82,7 @@ def main():
         )
         for config, exited in zip(missing, exits):
             row = config | {
+                "d": d,
                 "epochs": exited.epochs,
                 "steps": exited.steps,
                 "left_ball": int(exited.left_ball),
@@ -149,7 +151,7 @@ def train_until_exit(
     lengths = torch.linalg.vector_norm(net.weighted_input(x), dim=1)
     batches = list(zip(sgd.batches, y.split(bs), lengths.split(bs)))
     run = SimpleNamespace(W=W, radii=radii, step=0)  # what a checkpoint keeps
-    clock = Clock(checkpoint.restore(run, lambda saved: set(radii) <= set(saved["radii"])))
+    clock = Clock(checkpoint.restore(run, (x, y), lambda saved: set(radii) <= set(saved["radii"])))
     run.radii = radii  # the saved ones may include radii whose rows were written since
     reach, inside = ball.deviation(W).item(), torch.empty_like(W)
     if reach > radii[0]:
@@ -179,6 +181,7 @@ def train_until_exit(
                 )
             keep(inside)
             seconds = clock.seconds()
+            checkpoint.keep(SimpleNamespace(W=inside, radii=radii, step=run.step), seconds)
             while radii and reach > radii[0]:
                 yield Exit(epoch, run.step, True, seconds)
                 radii.pop(0)
@@ -188,6 +191,7 @@ def train_until_exit(
         progress.show(run.step, "deviation <= {:.2f} V, balls left: {}", reach / radii[0], len(radii))
     seconds = clock.seconds()
     keep(W)
+    checkpoint.keep(SimpleNamespace(W=W, radii=radii, step=last), seconds)
     for _ in radii:
         yield Exit(T, last, False, seconds)
 

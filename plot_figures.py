@@ -22,17 +22,6 @@ import shlex
 from operator import itemgetter
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # draws without a display
-
-import numpy as np
-import torch
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
-
 import advtrain
 import ntk_normal
 from common import load_digits, load_network, smallest_step
@@ -55,9 +44,26 @@ from lib.groups import (
     width_of_figure3,
 )
 from lib.progress import note, say, warn
-from lib.results import cap_key, configuration_columns, ended_by_T, numbers, read_caps, read_rows, results_files
+from lib.results import (
+    cap_key,
+    configuration_columns,
+    ended_by_T,
+    key_columns,
+    numbers,
+    read_caps,
+    read_rows,
+    results_files,
+)
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 # Each part of a figure: the script that runs it, and its grid, as a function of laptop (and authors, in Figure 4).
 GRIDS = {
@@ -140,10 +146,12 @@ def print_missing(args):
 
 def draw(args):
     """Draw the figures asked for and, if these are all, write the claims. Raises RunError where there is nothing to."""
+    matplotlib.use("Agg")  # draws without a display
+    plt.rcdefaults()  # whatever the user's matplotlibrc says
     plt.rcParams.update(STYLE)
     parts = parts_of(args.figure)
     rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
-    chosen = {part: choose(part, rows[script], args) for part, (script, _) in parts.items()}
+    chosen = {part: on_log_axes(part, choose(part, rows[script], args)) for part, (script, _) in parts.items()}
     caps = read_caps(args.results)
     for part, (script, _) in parts.items():
         say_how_many(part, rows[script])
@@ -175,6 +183,18 @@ def choose(part: str, rows: list[dict], args) -> list[dict]:
                 others = ", ".join(f"{other:.10g}" for other in there)
                 raise RunError(f"no row for figure {part} has {column} {value:.10g}; there is {others}")
             rows = there[value]
+    return rows
+
+
+def on_log_axes(part: str, rows: list[dict]) -> list[dict]:
+    """The rows without those that Figures 2 and 3 cannot show: of networks without gradient, or that no step flips."""
+    if part in ("2", "3"):
+        shown = [row for row in rows if all(0 < quantity(row) < math.inf for _, quantity, *_ in PANELS[:3])]
+        if hidden := len(rows) - len(shown):
+            warn(
+                f"figure {part} leaves out {hidden} of {len(rows)} rows: their means are 0 or none, which no log axis has"
+            )
+        return shown
     return rows
 
 
@@ -223,7 +243,9 @@ def read_runs(folder: Path, script: str) -> list[dict]:
     """
     columns = COLUMNS[script]
     rows = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
-    return latest_of_each_run(rows, configuration_columns(columns))
+    for row in rows:  # other programs may have saved them with fewer digits
+        row |= {column: float(f"{row[column]:.10g}") for column in configuration_columns(columns)}
+    return latest_of_each_run(rows, key_columns(script, columns))
 
 
 def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:

@@ -1,8 +1,8 @@
 """The machinery that the paper does not speak of: no file here need be read to know what an experiment does."""
 
 import math
-
-import torch
+import sys
+from pathlib import Path
 
 
 class RunError(Exception):
@@ -16,11 +16,23 @@ def finite(value: float) -> float:
     return value
 
 
-def must_agree(one: str, other: str, difference: torch.Tensor, unit: torch.Tensor | float) -> None:
-    """Raise RunError unless the difference (n,) or (n, d) of one and the other is below 1e-4 unit for a quarter of the n.
+def must_agree(one: str, other: str, difference, unit) -> None:
+    """Raise RunError unless a tensor (n,) or (n, d), one minus the other, is below 1e-4 unit for a quarter of the n.
 
     Not for all, since rounding may turn a neuron on in one of them and off in the other.
     """
-    off = torch.linalg.vector_norm(difference.flatten(1) if difference.dim() > 1 else difference[:, None], dim=1)
+    off = (difference.flatten(1) if difference.dim() > 1 else difference[:, None]).norm(dim=1)
     if 4 * (off <= 1e-4 * unit).sum() < len(off):
         raise RunError(f"{one} no longer fits {other}: change it likewise (docs/python.md)")
+
+
+def _in_one_line(kind, error, traceback):
+    """End a script by one line after Ctrl-C while it imports PyTorch; later lib/stopping.py does."""
+    script = Path(sys.argv[0])
+    if kind is KeyboardInterrupt and script.resolve().parent == Path(__file__).resolve().parent.parent:
+        print(f"{script.name}: interrupted", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, traceback)
+
+
+sys.excepthook = _in_one_line

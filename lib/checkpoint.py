@@ -6,16 +6,16 @@ import io
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
-import torch
-from filelock import FileLock, Timeout
-
 from lib import RunError, stopping
-from lib.files import run_name, write_whole
+from lib.files import CannotWrite, locked, run_name, write_whole
 from lib.progress import note, warn
+
+import torch
+from filelock import Timeout
 
 
 class Clock:
@@ -29,7 +29,7 @@ class Clock:
 
 
 # What training without a checkpoint has in its place.
-NO_CHECKPOINT = SimpleNamespace(title=None, restore=lambda *_: 0.0, save_if_due=lambda *_: None)
+NO_CHECKPOINT = SimpleNamespace(title=None, restore=lambda *_: 0.0, save_if_due=lambda *_: None, keep=lambda *_: None)
 
 
 class Checkpoint:
@@ -42,33 +42,45 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path, script: str, config: dict, device: str, seconds: float, shared=None):
-        self.path, self.seconds, self.saved_at = Path(folder) / run_name(script, config), seconds, time.monotonic()
-        self.identity = config | {"device": device, "torch": str(torch.__version__)}
+        self.path = Path(folder) / run_name(script, config, ".checkpoint")
+        self.lock = Path(folder) / run_name(script, shared or config, ".lock")
+        self.seconds, self.saved_at, self.kept = seconds, time.monotonic(), None
+        self.identity = config | {"device": device, "torch": str(torch.__version__), "data": []}
         named = [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
         self.title = ", ".join(
             f"{column} {value if isinstance(value := config[column], str) else f'{value:.4g}'}" for column in named
         )
-        self.lock = (Path(folder) / run_name(script, shared or config)).with_suffix(".lock")
 
     @contextlib.contextmanager
     def exclusive(self):
         """A context in which no other process is at the same run: it waits for one that is, and says so.
 
-        A folder that cannot be written has no lock, and no checkpoints either. At the end of the context the run has
-        its row: its checkpoint is removed, unless an error or a signal ended it. Raises Stopped where a signal came
-        while nothing was left to save.
+        At the end of the context the run has its row: its checkpoint is removed, unless an error or a signal ended it.
+        Where the row cannot be written, the state that was kept for it is saved. Raises Stopped where a signal came while
+        nothing was left to save.
         """
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
                 self.lock.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    stack.enter_context(FileLock(self.lock, timeout=0))
-                except Timeout:
-                    note(f"{self.title}: waits for another process that is at this run")
-                    stack.enter_context(FileLock(self.lock))
-            yield
+            try:
+                stack.enter_context(locked(self.lock, timeout=0))
+            except Timeout:
+                note(f"{self.title}: waits for another process that is at this run")
+                stack.enter_context(locked(self.lock, timeout=-1))
+            try:
+                yield
+            except CannotWrite:
+                with contextlib.suppress(RunError, OSError):
+                    if self.kept:
+                        self._save(*self.kept)
+                        note(f"the state before the row is kept in {self.path}: the same command will take seconds")
+                raise
             self.remove()
             stopping.defer(False)
+
+    def keep(self, run: SimpleNamespace, seconds: float) -> None:
+        """Keep the state of a run that is about to give a row, for `exclusive` to save where that cannot be written."""
+        self.kept = run, seconds
 
     def save_if_due(self, run: SimpleNamespace, clock: Clock) -> None:
         """If it is time to, replace the file, whole or not at all; where it cannot be written, the run goes on.
@@ -78,13 +90,9 @@ class Checkpoint:
         signum = stopping.asked()
         if signum is None and time.monotonic() - self.saved_at < self.seconds:
             return
-        content = io.BytesIO()
-        torch.save({"run": self.identity, "seconds": clock.seconds(), **vars(run)}, content)
-        content.write(zlib.crc32(content.getbuffer()).to_bytes(4, "big"))
         kept = "the same command goes on from here"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, content.getbuffer())
+            self._save(run, clock.seconds())
         except (RunError, OSError) as error:
             warn(f"{error}; the run goes on without a new checkpoint")
             kept = "rows written before are kept"
@@ -92,14 +100,28 @@ class Checkpoint:
         if signum is not None:
             raise stopping.Stopped(signum, kept)
 
-    def restore(self, run: SimpleNamespace, fits: Callable[[dict], bool] = lambda saved: True) -> float:
+    def _save(self, run, seconds):
+        content = io.BytesIO()
+        torch.save({"run": self.identity, "seconds": seconds, **vars(run)}, content)
+        content.write(zlib.crc32(content.getbuffer()).to_bytes(4, "big"))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path, content.getbuffer())
+
+    def restore(
+        self,
+        run: SimpleNamespace,
+        data: Iterable[torch.Tensor],
+        fits: Callable[[dict], bool] = lambda saved: True,
+    ) -> float:
         """Give run the state that was saved, its tensors in place, if there is one; returns the seconds until then.
 
         From now on signals wait until the next `save_if_due`, which comes with the next step, or until `exclusive` ends.
-        A file that is damaged, is another run's or another device's or PyTorch's, has other names or shapes than run has,
-        or a state that does not fit, is set aside with a warning.
+        A file that is damaged, is another run's or another device's or PyTorch's or of other training data, has other
+        names or shapes than run has, or a state that does not fit, is set aside with a warning. Raises RunError where the
+        file cannot be read now.
         """
         stopping.defer(True)
+        self.identity["data"] = [zlib.crc32(tensor.detach().cpu().contiguous().numpy()) for tensor in data]
         try:
             content = memoryview(self.path.read_bytes())
             content, checksum = content[:-4], content[-4:]
@@ -112,6 +134,8 @@ class Checkpoint:
                 reason = None
         except FileNotFoundError:
             return 0.0
+        except OSError as error:
+            raise RunError(f"cannot read the checkpoint {self.path} just now: {error}") from error
         except Exception as error:  # whatever a damaged file makes torch.load stumble over
             reason = f"cannot be read ({type(error).__name__})"
         if reason:

@@ -5,11 +5,11 @@ from functools import partial
 from operator import itemgetter
 from typing import NamedTuple
 
-import numpy as np
-
 from lib import groups
 from lib.groups import crossings, exponents, grouped
 from lib.results import ended_by_T
+
+import numpy as np
 
 PROTOCOLS = {0: "paper's formulas", 1: "bias and box"}
 INPUTS = {0: "pixels", 1: "norm 1"}

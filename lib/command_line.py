@@ -7,12 +7,13 @@ import signal
 import sys
 from pathlib import Path
 
-import torch
-
 from lib import RunError, stopping
 from lib.files import check_folder
 from lib.mnist import DATA_DIR
+from lib.progress import note
 from lib.results import configuration_columns
+
+import torch
 
 
 def whole_number(at_least: int, at_most: int = 2**31 - 1):
@@ -55,11 +56,20 @@ def device(text: str) -> str:
 
 def bare_parser(documentation: str) -> argparse.ArgumentParser:
     """A parser whose help starts with documentation's first line, a command; its errors are one line."""
-    command, _, description = documentation.partition("\n")
+    command, _, description = (documentation or "").partition("\n")  # there is none under python -OO
     usage = f"%(prog)s [options], as in\n\n  {command}"
     form = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     parser = argparse.ArgumentParser(usage=usage, description=description, **form)
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
+
+    def parse_args():
+        options = [word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--")]
+        for option in options:
+            if options.count(option) > 1:  # argparse would heed the last
+                parser.error(f"{option} is given more than once")
+        return argparse.ArgumentParser.parse_args(parser)
+
+    parser.parse_args = parse_args
     return parser
 
 
@@ -134,5 +144,5 @@ def run(main, script: str) -> None:
             raise
         sys.exit(f"{name}: error: out of memory ({' '.join(str(error).split())})")
     except stopping.Stopped as stopped:
-        print(f"{name}: interrupted by {signal.Signals(stopped.signum).name}; {stopped.kept}", file=sys.stderr)
+        note(f"{name}: interrupted by {signal.Signals(stopped.signum).name}; {stopped.kept}")
         sys.exit(128 + stopped.signum)

@@ -4,12 +4,14 @@ import functools
 import tempfile
 from pathlib import Path
 
+from lib import RunError
+from lib.files import remove_leftovers
+
 from torchvision.datasets import MNIST
 from torchvision.datasets.utils import check_integrity, extract_archive
 
-from lib import RunError
-
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
+PREFIX = "lazy-training-mnist-"
 
 
 @functools.cache
@@ -21,7 +23,8 @@ def read(data_dir: Path) -> tuple[MNIST, MNIST]:
     the same names), or cannot be read, or the temporary folder has no space.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="mnist-") as folder:
+        remove_leftovers(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
             raw = Path(folder) / "MNIST" / "raw"
             raw.mkdir(parents=True)
             for name, md5 in MNIST.resources:

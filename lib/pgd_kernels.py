@@ -9,8 +9,11 @@ only by the rows of W of those that turn. What is left to know is the sign of W 
 """
 
 import functools
+import importlib.util
 import math
 from concurrent.futures import ThreadPoolExecutor
+
+from lib.progress import warn
 
 import numpy as np
 import torch
@@ -108,18 +111,41 @@ def run(function, *arguments):
 
 
 @functools.cache
-def compiled(function):
-    """The function compiled by numba, or None where numba is not installed."""
+def njit():
+    """numba.njit, or None where numba is not installed, is switched off or, with a warning, does not work."""
     try:
-        from numba import njit
-    except ImportError:
+        import numba
+    except Exception as error:  # whatever an installation that does not fit leads to
+        if importlib.util.find_spec("numba"):
+            reason = " ".join([type(error).__name__, *str(error).split()])
+            warn(f"numba is installed, but does not work ({reason}): PGD takes up to 15 times as long")
+        return None
+    return None if numba.config.DISABLE_JIT else numba.njit
+
+
+@functools.cache
+def compiled(function):
+    """The function compiled by numba, or None without numba; with a warning where it cannot be kept for other runs."""
+    if njit() is None:
         return None
     # Sums in another order are faster, but _follow_neurons needs its two looks at a neuron to agree to the bit.
     options = {"nogil": True, "fastmath": False if function is _follow_neurons else {"reassoc", "contract"}}
-    try:
-        return njit(function, cache=True, **options)
-    except RuntimeError:  # no folder to keep the compiled code in
-        return njit(function, **options)
+    kernel = None
+
+    def call(*arguments):
+        nonlocal kernel
+        try:
+            kernel = kernel or njit()(function, cache=True, **options)
+            kernel(*arguments)
+        except Exception as error:  # whatever a cache that is damaged, full or not to be written leads to
+            warn_once(f"numba's cache does not work ({type(error).__name__}): each run spends some seconds compiling")
+            kernel = njit()(function, **options)
+            kernel(*arguments)
+
+    return call
+
+
+warn_once = functools.cache(warn)
 
 
 def _advance(

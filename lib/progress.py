@@ -1,6 +1,6 @@
 """What a run shows: its lines, and how far it has come, by a bar on a terminal, elsewhere by a line every minute."""
 
-import contextlib
+import os
 import sys
 import time
 
@@ -23,9 +23,11 @@ def warn(text: str) -> None:
 
 
 def _print(text, stream):
-    with contextlib.suppress(OSError):  # a reader that goes away, as after `| head`, ends no run
+    try:
         tqdm.write(text, file=stream)
         stream.flush()
+    except OSError:  # a reader that goes away, as after `| head`, or a closed terminal, ends no run
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Progress:

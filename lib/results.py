@@ -5,37 +5,52 @@ A script's columns up to and including `seed` say which run a row is; the rest s
 
 import contextlib
 import csv
+import math
 import os
 from operator import itemgetter
 from pathlib import Path
 
-from filelock import FileLock
-
 from lib import RunError
-from lib.files import check_folder
+from lib.files import CannotWrite, check_folder, locked
 from lib.progress import say, warn
+
+SCRIPTS = "ntk_normal", "advtrain", "advtraingap"
+# What a row cannot have other values of than these: shares, and what is finite and above 0.
+SHARES = {"test_error", "train_robust_acc", "test_acc", "robust_test_acc", "cap"}
+ABOVE_0 = {"size", "d", "width", "C0", "V", "eps", "bs", "lr", "T"}
 
 cap_key = itemgetter("num1", "num2", "d", "eps")  # what says which cap is a row's
 
 
 class Results:
-    """The CSV for a script's rows, and the script's files beside it. summary makes of a row the lines that people read."""
+    """The CSV for a script's rows, and the script's files beside it. summary makes of a row the lines that people read.
+
+    Raises RunError where the CSV cannot be written: better before training than after it.
+    """
 
     def __init__(self, path: Path, script: str, columns: list[str], summary):
         self.path, self.script, self.columns, self.summary = Path(path), script, columns, summary
+        if others := [other for other in SCRIPTS if other != script and belongs(self.path, other)]:
+            raise RunError(f"{path} is for the rows of {others[0]}.py; choose another --out")
+        with _locked(self.path):
+            pass
 
     def missing(self, configs: list[dict], force: bool = False, saving: bool = False) -> list[dict]:
         """The configurations that have no row yet, or all with force; prints the summaries of the rows of the others.
 
-        saving: whether the script saves networks, which the others miss. Raises RunError where a file cannot be read,
-        or the CSV cannot be written: better before training than after it.
+        saving: whether the script saves networks, which the others miss. Raises RunError where a file cannot be read or
+        has a torn row that may be one of these runs'.
         """
-        with _locked(self.path):
-            files = sorted({self.path, *results_files(self.path.parent, self.script)})
-        rows = [row for path in files for row in read_rows(path, self.columns)]
+        files, torn = sorted({self.path, *results_files(self.path.parent, self.script)}), []
+        rows = [row for path in files for row in read_rows(path, self.columns, torn)]
+        key = key_columns(self.script, self.columns)
+        for error, row in torn:
+            if any(all(_same(row[name], config[name]) for name in key if name in row) for config in configs):
+                raise error
+            warn(f"{error}; until then it is left out")
         missing = []
         for config in configs:
-            same = [row for row in rows if all(float(row[name]) == config[name] for name in config)]
+            same = [row for row in rows if all(_same(row[name], config[name]) for name in key)]
             if force or not same:
                 missing.append(config)
             else:
@@ -44,10 +59,13 @@ class Results:
         return missing
 
     def append(self, row: dict) -> None:
-        """Append the row, a dict that has all columns, and print its summary. Raises RunError."""
+        """Print the summary of the row, a dict that has all columns, and append it. Raises CannotWrite."""
         row = {column: str(row[column]) for column in self.columns}
-        append_row(self.path, self.columns, row)
         say(self.summary(row))
+        try:
+            append_row(self.path, self.columns, row)
+        except RunError as error:
+            raise CannotWrite(str(error)) from error
 
 
 def configuration_columns(columns: list[str]) -> list[str]:
@@ -55,15 +73,31 @@ def configuration_columns(columns: list[str]) -> list[str]:
     return columns[: columns.index("seed") + 1]
 
 
-def read_rows(path: Path, columns: list[str]) -> list[dict]:
+def key_columns(script: str, columns: list[str]) -> list[str]:
+    """The `configuration_columns` but those that follow from others: d from size, and V from C0 or C0 from V."""
+    return [
+        name for name in configuration_columns(columns) if name not in ("d", "C0" if script == "advtraingap" else "V")
+    ]
+
+
+def _same(cell: str, value: float) -> bool:
+    """Whether a cell has this value, in what other programs leave of its digits."""
+    try:
+        return math.isclose(float(cell), value, rel_tol=2e-10)
+    except ValueError:  # it may have had it
+        return True
+
+
+def read_rows(path: Path, columns: list[str], torn: list | None = None) -> list[dict]:
     """The rows of a results CSV as dicts of strings; none where there is no file.
 
-    Raises RunError where the file cannot be read, has other columns than these, or a row is torn or not of numbers.
+    Raises RunError where the file cannot be read, has other columns than these, or a row is torn or has what no row can
+    have. With a list torn such rows go there: the error, and the row's cells but the last, which may be half.
     """
     text = _read(path)
     if text and not text.endswith("\n") and os.path.exists(f"{path}.lock"):
         # The last row may just be on its way into the file. Where the lock cannot be had, reading again must do.
-        with contextlib.suppress(OSError), FileLock(f"{path}.lock", timeout=60):
+        with contextlib.suppress(OSError), locked(f"{path}.lock", timeout=60):
             pass
         text = _read(path)
     header, rows = _header(path, text, columns), []
@@ -72,17 +106,21 @@ def read_rows(path: Path, columns: list[str]) -> list[dict]:
             cells = next(csv.reader([line], strict=True))
             line.index("\n")  # a ValueError where the end is missing
             if number > 1 and cells:  # some editors leave empty lines
-                rows.append(dict(zip(header, cells, strict=True)))
-                numbers(rows[-1])
+                numbers(row := dict(zip(header, cells, strict=True)))
+                rows.append(row)
         except (csv.Error, ValueError) as error:
-            raise RunError(f"{path}, line {number}: a torn row, or not numbers; complete or remove the line") from error
+            reason = "a torn row, or not numbers that a run can have; complete or remove the line"
+            refused = RunError(f"{path}, line {number}: {reason}")
+            if torn is None or number == 1:
+                raise refused from error
+            torn.append((refused, dict(zip(header, line.split(",")[:-1]))))
     return rows
 
 
 def _read(path):
     try:
         # utf-8-sig is without the mark that some spreadsheets begin a file with.
-        return path.read_text(encoding="utf-8-sig") if path.exists() else ""
+        return path.read_text(encoding="utf-8-sig") if _exists(path) else ""
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"cannot read {path}: {error}") from error
 
@@ -95,8 +133,12 @@ def _header(path, text, columns):
 
 
 def numbers(row: dict) -> dict[str, float]:
-    """The row's cells as floats, but for those that say what it ran on. Raises ValueError."""
-    return {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
+    """The row's cells as floats, but for those that say what it ran on. Raises ValueError, also for what cannot be."""
+    number = {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
+    for column, value in number.items():
+        if (column in SHARES and not 0 <= value <= 1) or (column in ABOVE_0 and not 0 < value < math.inf):
+            raise ValueError(f"{column} cannot be {value}")
+    return number
 
 
 def ended_by_T(row: dict) -> bool:
@@ -116,7 +158,12 @@ def inside_the_border(row: dict) -> bool:
 
 def results_files(folder: Path, script: str) -> list[Path]:
     """The results CSVs of a script in folder: script.csv and such as script-2.csv or script_b.csv, but not script2.csv."""
-    return sorted(path for path in Path(folder).glob(f"{script}*.csv") if not path.stem[len(script) :][:1].isalnum())
+    return sorted(path for path in Path(folder).glob("*.csv") if belongs(path, script))
+
+
+def belongs(path: Path, script: str) -> bool:
+    """Whether by its name a CSV is one of the script's: see `results_files`."""
+    return path.name.startswith(script) and not path.stem[len(script) :][:1].isalnum()
 
 
 def read_caps(folder: Path) -> dict[tuple, float]:
@@ -126,8 +173,6 @@ def read_caps(folder: Path) -> dict[tuple, float]:
     """
     path = folder / "figure4_cap.csv"
     rows = [numbers(row) for row in read_rows(path, ["num1", "num2", "size", "d", "eps", "cap"])]
-    if not all(0 <= row["cap"] <= 1 for row in rows):
-        raise RunError(f"{path} has a cap that is not between 0 and 1")
     return {cap_key(row): row["cap"] for row in rows}
 
 
@@ -150,11 +195,17 @@ def append_row(path: Path, columns: list[str], row: dict) -> None:
 @contextlib.contextmanager
 def _locked(path):
     """A context in which no other process appends to the file. Raises RunError where it cannot be written."""
-    check_folder(path.parent)  # FileLock would wait until its timeout in a folder that cannot be written
+    check_folder(Path(os.path.realpath(path)).parent)  # where a link leads to
     try:
-        if path.exists():
+        if _exists(path):
             open(path, "a").close()
-        with FileLock(f"{path}.lock", timeout=60):
+        with locked(f"{path}.lock", timeout=60):
             yield
     except OSError as error:
         raise RunError(f"cannot write {path}: {error}") from error
+
+
+def _exists(path):
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise RunError(f"{path} is no file")
+    return path.exists()

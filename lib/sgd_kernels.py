@@ -10,11 +10,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import numpy as np
-import torch
-
 from lib import must_agree
 from lib.pgd_kernels import COMPILED, compiled
+
+import numpy as np
+import torch
 
 BLOCK = 512  # neurons
 UNROLLED = 4  # pixels, or inputs, at a time

@@ -20,6 +20,7 @@ class Stopped(BaseException):
 
 class _State:
     asked = None  # the first signal that came during training
+    interrupted = False  # whether one was a Ctrl-C
     deferring = False  # whether a run calls `asked` now and then
 
 
@@ -34,21 +35,22 @@ def defer(yes: bool) -> None:
     Other signals may well come twice: a closed terminal's from the system and from the shell, Slurm's SIGTERM from
     itself and from the batch script. Raises Stopped where one came that the run has not found.
     """
-    left, _State.deferring, _State.asked = _State.asked, yes, None
+    left, _State.deferring, _State.asked, _State.interrupted = _State.asked, yes, None, False
     if left is not None:
         raise Stopped(left)
 
 
 def _handle(signum, _):
-    if not _State.deferring or (_State.asked is not None and signum == signal.SIGINT):
+    interrupt = signum == signal.SIGINT
+    if not _State.deferring or (interrupt and _State.interrupted):
         raise Stopped(signum)
-    _State.asked = _State.asked or signum
+    _State.asked, _State.interrupted = _State.asked or signum, _State.interrupted or interrupt
 
 
 @contextlib.contextmanager
 def listening():
     """A context in which the signals are handled so. Those that are ignored, as after nohup, stay ignored."""
-    _State.deferring, _State.asked = False, None
+    _State.deferring, _State.asked, _State.interrupted = False, None, False
     handlers = {signum: signal.getsignal(signum) for signum in SIGNALS}
     before = {signum: handler for signum, handler in handlers.items() if handler is not signal.SIG_IGN}
     try:

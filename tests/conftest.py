@@ -8,12 +8,12 @@ from typing import NamedTuple
 # Networks as small as here gain nothing from threads, which other processes beside would make wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest
-import torch
-
 import common
 import ntk_normal
 from lib import command_line, mnist
+
+import pytest
+import torch
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import csv
 
 import plot_figures
-from lib import groups
+from lib import groups, results
 
 
 def ntk_row(size, width, C0, seed, **others):
@@ -39,4 +39,4 @@ def write(path, *rows):
 def read(rows, script):
     """The rows as plot_figures.py has them once it has read them from the script's CSV."""
     columns = plot_figures.COLUMNS[script]
-    return groups.latest_of_each_run(rows, columns[: columns.index("seed") + 1])
+    return groups.latest_of_each_run(rows, results.key_columns(script, columns))

@@ -1,16 +1,16 @@
 """Adversarial training, step by step against its parts, and the rows of Section 5.2's two scripts."""
 
-import pytest
-import torch
-import torch.nn.functional as F
-from made_up import adversarial_row
-
 import advtrain
 import common
 from advtrain import adversarial_training
 from common import LazyBall, TwoLayerNet, loss_gradient, sgd_step
 from lib import RunError
 from lib.results import read_rows
+
+import pytest
+import torch
+import torch.nn.functional as F
+from made_up import adversarial_row
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -1,18 +1,20 @@
 """Checkpoints that survive kills and refuse what does not fit, and the clock that goes on with them."""
 
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
-
-import pytest
-import torch
 
 import advtrain
 import ntk_normal
-from lib import checkpoint, mnist
+from lib import RunError, checkpoint, mnist, results
 from lib.checkpoint import Checkpoint, Clock
 from lib.results import read_rows
+
+import pytest
+import torch
 
 
 @pytest.fixture
@@ -58,9 +60,9 @@ def test_a_checkpoint_is_due_so_many_seconds_after_the_last(now, tmp_path):
 def test_a_checkpoint_gives_back_what_it_was_given(tmp_path, capsys):
     run = a_run()
     W = run.W
-    assert a_checkpoint(tmp_path / "new").restore(run) == 0 and run.step == 0
+    assert a_checkpoint(tmp_path / "new").restore(run, ()) == 0 and run.step == 0
     save(tmp_path / "new", radii=[0.2, 0.3])
-    assert a_checkpoint(tmp_path / "new").restore(run, lambda saved: 0.2 in saved["radii"]) >= 5
+    assert a_checkpoint(tmp_path / "new").restore(run, (), lambda saved: 0.2 in saved["radii"]) >= 5
     assert (run.step, run.radii) == (7, [0.2, 0.3])
     assert run.W is W and torch.equal(W, torch.ones(3, 2))  # in place
     stderr = capsys.readouterr().err
@@ -76,16 +78,61 @@ def test_a_damaged_or_foreign_checkpoint_is_set_aside(tmp_path, capsys):
         (whole, {"device": "cuda"}, a_run(), {}),
         (whole, {}, a_run(columns=3), {}),
         (whole, {}, a_run(batch=0), {}),
+        (whole, {}, a_run(), {"data": (torch.ones(1),)}),
         (whole, {}, a_run(), {"fits": lambda saved: 0.1 in saved["radii"]}),
     ]
     for content, of, run, options in [(damaged, {}, a_run(), {}) for damaged in (whole[:-40], b"", *flipped)] + foreign:
         path = a_checkpoint(tmp_path, **of).path
         path.write_bytes(content)
-        assert a_checkpoint(tmp_path, **of).restore(run, **options) == 0
+        assert a_checkpoint(tmp_path, **of).restore(run, **{"data": ()} | options) == 0
         assert not run.W.any() and run.step == 0
         assert not path.exists() and path.with_suffix(".aside").read_bytes() == content
         warning = capsys.readouterr().err
         assert warning.count("\n") == 1 and "warning" in warning and "starts anew" in warning
+
+
+def test_a_good_checkpoint_that_cannot_be_read_now_stays(tmp_path, monkeypatch):
+    def read_bytes(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = save(tmp_path)
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(RunError, match=r"cannot read the checkpoint .* just now: .*Input/output error"):
+        a_checkpoint(tmp_path).restore(a_run(), ())
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ntk_normal.py", "--width 20 --size 5 --T 2 --C0 2 4"),  # leaves one ball, and not the other
+        ("advtrain.py", "--width 20 --size 5 --T 2 --atk_iters 2"),
+    ],
+)
+def test_a_row_that_cannot_be_written_costs_no_training(name, options, tmp_path, script, monkeypatch):
+    columns = ntk_normal.COLUMNS if name == "ntk_normal.py" else advtrain.COLUMNS
+    command = [name, *options.split(), "--checkpoint-dir", tmp_path / "kept", "--save-dir", tmp_path / "kept"]
+    assert script(*command, "--out", tmp_path / "undisturbed.csv").code == 0
+    networks = sorted((tmp_path / "kept").iterdir())
+    append, lost = results.append_row, []
+
+    def lose_each_row_once(path, columns, row):
+        if row["C0"] not in lost:
+            lost.append(row["C0"])
+            raise RunError(f"cannot write {path}: no space")
+        append(path, columns, row)
+
+    monkeypatch.setattr(results, "append_row", lose_each_row_once)
+    for attempt in range(len(networks)):
+        failed = script(*command, "--out", tmp_path / "rows.csv")
+        assert failed.code == 1 and "digits 0/1" in failed.stdout and "no space" in failed.stderr.splitlines()[-1]
+        assert "will take seconds" in failed.stderr and ("going on from" in failed.stderr) == (attempt > 0)
+    assert "going on from" in script(*command, "--out", tmp_path / "rows.csv").stderr
+    expected, found = (read_rows(tmp_path / out, columns) for out in ("undisturbed.csv", "rows.csv"))
+    assert len(found) == len(networks) == (2 if name == "ntk_normal.py" else 1)
+    for row, other in zip(expected, found):
+        assert all(row[column] == other[column] for column in row if not column.startswith("seconds"))
+    assert sorted((tmp_path / "kept").iterdir()) == networks  # and not the checkpoint of the same run
 
 
 def test_the_file_of_a_run_that_ended_is_removed_with_what_kills_left(tmp_path):

@@ -6,12 +6,12 @@ import random
 import re
 from pathlib import Path
 
+import plot_figures
+from lib import claims, results
+
 import numpy as np
 import pytest
 from made_up import adversarial_row, line, ntk_row, read
-
-import plot_figures
-from lib import claims, results
 
 ROOT = Path(__file__).parents[1]
 SIZES = (5, 10, 14, 28)

@@ -2,12 +2,10 @@
 
 import argparse
 import io
+import os
 import signal
 import subprocess
 import sys
-
-import pytest
-import torch
 
 import advtrain
 import common
@@ -15,6 +13,9 @@ import ntk_normal
 from lib import RunError, command_line, mnist
 from lib.results import read_rows
 from lib.stopping import Stopped
+
+import pytest
+import torch
 
 TINY = {
     "ntk_normal.py": "--width 20 --size 5 --T 2 --C0 2 4".split(),
@@ -60,7 +61,8 @@ def test_a_script_writes_its_rows_once_and_the_same_each_time(name, tmp_path, sc
 
 
 BAD_ARGUMENTS = {
-    "ntk_normal.py": "width many,width 1e10,bs 0,T 0,size 29,num1 1,num1 -1,C0 10 0,lr nan,device cuda,device tpu,eps 1",
+    "ntk_normal.py": "width many,width 1e10,bs 0,T 0,size 29,num1 1,num1 -1,C0 10 0,lr nan,device cuda,device tpu,eps 1,"
+    "C0 10 --C0 20,seed 1 --seed=1",
     "advtrain.py": "atk_iters 0,eps 0,C0 -3,patience -1,seed -1",
     "advtraingap.py": "gap 0,eps x,out mine/digits,out mine/rows.csv/",
 }
@@ -80,10 +82,13 @@ def test_bad_arguments_are_refused(name, argument, tmp_path, script):
 def test_bad_files_are_refused_before_training(name, tmp_path, script):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "torn.csv").write_text(torn := ",".join(COLUMNS[name]) + "\n0,1,5")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\n")
     for out, reason, *others in [
-        ("folder.csv", "Is a directory"),
+        ("folder.csv", "is no file"),
+        ("pipe.csv", "is no file"),
+        ("ntk_normal-2.csv" if name != "ntk_normal.py" else "advtraingap.csv", "is for the rows of"),
         ("file/rows.csv", "cannot write"),
         ("torn.csv", "line 2"),
         ("binary.csv", "cannot read"),

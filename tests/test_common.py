@@ -5,13 +5,13 @@ import math
 from fractions import Fraction
 from types import SimpleNamespace
 
-import pytest
-import torch
-import torch.nn.functional as F
-
 import common
 from common import LazyBall, TwoLayerNet
 from lib import RunError
+
+import pytest
+import torch
+import torch.nn.functional as F
 
 # ---------------------------------------------------------------------------------------------------- data
 

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import common
+from sweeps import figure4_cap, figure4_left
+
 import numpy as np
 import pytest
 import torch
-
-import common
-from sweeps import figure4_cap, figure4_left
 
 RESULTS = Path(figure4_cap.__file__).parents[1] / "results"
 

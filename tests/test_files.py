@@ -1,17 +1,21 @@
 """Folders that can be written, and files that are whole or absent."""
 
 import contextlib
+import errno
 import os
 import resource
 import signal
+import tempfile
+
+from lib import RunError, files, mnist
+from lib.stopping import Stopped
 
 import pytest
 
-from lib import RunError, files
-from lib.stopping import Stopped
-
 
 def test_a_folder_is_made_and_left_empty_or_is_an_error(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    files.check_folder(tmp_path / "link")  # a dangling one is followed
     files.check_folder(tmp_path / "new" / "one")
     assert list((tmp_path / "new" / "one").iterdir()) == []
     (tmp_path / "file").write_text("")
@@ -21,9 +25,40 @@ def test_a_folder_is_made_and_left_empty_or_is_an_error(tmp_path):
 
 
 def test_a_run_has_its_name_from_the_script_and_the_configuration():
-    assert files.run_name("advtrain", {"width": 1000, "V": 0.1, "seed": 0}) == "advtrain-width=1000-V=0.1-seed=0.pt"
-    first, second = (files.run_name("ntk_normal", {"C0": "10-" * 100 + last}) for last in ("20", "30"))
+    assert files.run_name("advtrain", {"width": 1000, "V": 0.1}, ".pt") == "advtrain-width=1000-V=0.1.pt"
+    first, second = (files.run_name("ntk_normal", {"C0": "10-" * 100 + last}, ".pt") for last in ("20", "30"))
     assert first != second and max(len(first), len(second)) < 220  # with what is added while it is written 255 at most
+
+
+def test_what_killed_runs_left_is_removed_and_no_planted_link_is_followed(tmp_path, monkeypatch):
+    path, planted = tmp_path / "file.pt", tmp_path / "planted"
+    planted.write_text("keep")
+    (tmp_path / f"file.pt.{os.getpid()}.part").symlink_to(planted)
+    old, fresh, other = (tmp_path / name for name in ("file.pt.1.part", "file.pt.2.part", "other.pt.1.part"))
+    folder = tmp_path / "lazy-training-mnist-1"
+    folder.mkdir()
+    for left in (old, fresh, other, folder / "half"):
+        left.write_text("half")
+    for left in (old, other, folder):
+        os.utime(left, (0, 0))
+    files.write_whole(path, b"new")
+    assert path.read_bytes() == b"new" and planted.read_text() == "keep"
+    assert sorted(tmp_path.iterdir()) == sorted([path, planted, fresh, other, folder])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mnist.read.__wrapped__(mnist.DATA_DIR)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_without_locks_is_said_and_does_without(tmp_path, monkeypatch, capsys, code):
+    def flock(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    for _ in range(2):
+        with files.locked(tmp_path / "a.lock", timeout=-1):
+            warned = capsys.readouterr().err
+            assert warned.count("\n") == 1 and "without the lock" in warned and "a.lock" in warned
 
 
 def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path):

@@ -3,13 +3,13 @@
 import math
 import sys
 
-import pytest
-from made_up import adversarial_row, line, ntk_row, read
-
 import advtrain
 import ntk_normal
 import plot_figures
 from lib import groups
+
+import pytest
+from made_up import adversarial_row, line, ntk_row, read
 
 
 def test_of_equal_runs_the_last_counts_and_the_order_is_that_of_the_configuration():

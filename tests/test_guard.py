@@ -3,15 +3,15 @@
 import contextlib
 import math
 
-import pytest
-import torch
-import torch.nn.functional as F
-
 import advtrain
 import common
 import ntk_normal
 from common import LossGradient, TwoLayerNet
 from lib import RunError, pgd_kernels
+
+import pytest
+import torch
+import torch.nn.functional as F
 
 SCRIPTS = {
     "ntk_normal.py": "--width 30 --size 5 --T 1",

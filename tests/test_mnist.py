@@ -3,10 +3,10 @@
 import gzip
 import tempfile
 
-import pytest
-
 from common import load_digits
 from lib import RunError
+
+import pytest
 
 
 def contents(folder):

@@ -6,9 +6,6 @@ import statistics
 import subprocess
 import sys
 
-import pytest
-import torch
-
 import common
 import ntk_normal
 from common import TwoLayerNet, loss_gradient, sgd_step
@@ -16,6 +13,9 @@ from lib import RunError, mnist, sgd_kernels
 from lib.checkpoint import Checkpoint
 from lib.results import read_rows
 from ntk_normal import train_until_exit
+
+import pytest
+import torch
 
 TINY = "--width 20 --size 5 --T 2".split()
 

@@ -2,16 +2,19 @@
 
 import copy
 import functools
+import importlib.util
+import os
+import subprocess
 import sys
-
-import pytest
-import torch
-import torch.nn.functional as F
 
 import advtrain
 import common
 from common import TwoLayerNet
-from lib import pgd_kernels
+from lib import mnist, pgd_kernels
+
+import pytest
+import torch
+import torch.nn.functional as F
 
 
 def autograd_pgd(net, x, y, eps, atk_iters, box):
@@ -118,7 +121,9 @@ def doubled(size, width, **_):
     with torch.no_grad():
         net.W[half:], net.a[half:] = net.W[:half], -net.a[:half]
         net.W0.copy_(net.W)
-    advtrain.adversarial_training(net, data.train_x[:2000], data.train_y[:2000], 1, 0.3, 5, lr=1e-4, bs=32, T=1, patience=9)
+    advtrain.adversarial_training(
+        net, data.train_x[:2000], data.train_y[:2000], 1, 0.3, 5, lr=1e-4, bs=32, T=1, patience=9
+    )
     return net, 0.3
 
 
@@ -219,8 +224,44 @@ def test_threads_share_the_examples(lazy_net, pgd_by, way):
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-6)
 
 
-def test_without_numba_nothing_is_compiled(monkeypatch, examples):
-    pgd_kernels.compiled.cache_clear()
-    monkeypatch.setitem(sys.modules, "numba", None)  # importing it fails
-    assert pgd_kernels.fastest(TwoLayerNet(6, 40), common.plain_pgd, steps=10**6, box=False) is common.plain_pgd
-    pgd_kernels.compiled.cache_clear()
+def test_without_numba_nothing_is_compiled(monkeypatch, capsys):
+    pytest.importorskip("numba")
+
+    def as_without():
+        pgd_kernels.njit.cache_clear()
+        pgd_kernels.compiled.cache_clear()
+        way = pgd_kernels.fastest(TwoLayerNet(6, 40), common.plain_pgd, steps=10**6, box=False)
+        return way is common.plain_pgd, capsys.readouterr().err
+
+    try:
+        assert not as_without()[0]
+        monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
+        assert as_without() == (True, "")
+        monkeypatch.setitem(sys.modules, "numba", None)  # it is not installed
+        assert as_without() == (True, "")
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # it is, and cannot be imported
+        without, warned = as_without()
+        assert without and warned.count("\n") == 1 and "does not work (ModuleNotFoundError" in warned
+    finally:
+        pgd_kernels.njit.cache_clear()
+        pgd_kernels.compiled.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_damaged_cache_of_compiled_code_is_one_warning(tmp_path):
+    pytest.importorskip("numba")
+    command = [sys.executable, "ntk_normal.py", *"--width 5000 --size 5 --T 1 --C0 900 --force".split()]
+    command += ["--device", "cpu", "--out", tmp_path / "rows.csv"]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+
+    def run():
+        ended = subprocess.run(command, cwd=mnist.DATA_DIR.parent, env=environment, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stderr.count("warning"), "numba's cache does not work" in ended.stderr
+
+    assert run() == (0, False)
+    assert [path.suffix for path in (tmp_path / "cache").rglob("*.nb?")].count(".nbi") == 2
+    for ending, content in ((".nbi", b""), (".nbc", b"half"), (".nbi", b"half")):
+        for path in (tmp_path / "cache").rglob(f"*{ending}"):
+            path.write_bytes(content)
+        assert run() == (1, True)

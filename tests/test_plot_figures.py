@@ -2,16 +2,16 @@
 
 import functools
 
+import common
+import plot_figures
+from sweeps import figure2, figure3, figure4_left, lines
+
 import numpy as np
 import pytest
 import torch
 from made_up import adversarial_row, ntk_row, read, write
 from matplotlib import pyplot as plt
 from matplotlib.collections import QuadMesh
-
-import common
-import plot_figures
-from sweeps import figure2, figure3, figure4_left, lines
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,10 @@
 import re
 import shlex
 
+from lib import mnist
+
 import pytest
 import torch
-
-from lib import mnist
 
 
 @pytest.mark.slow

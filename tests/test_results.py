@@ -4,11 +4,20 @@ import multiprocessing
 import resource
 import threading
 
+from lib import RunError
+from lib.results import (
+    Results,
+    append_row,
+    configuration_columns,
+    key_columns,
+    numbers,
+    read_caps,
+    read_rows,
+    results_files,
+)
+
 import pytest
 from filelock import FileLock
-
-from lib import RunError
-from lib.results import Results, append_row, configuration_columns, numbers, read_caps, read_rows, results_files
 
 COLUMNS = ["seed", "value"]
 
@@ -23,6 +32,54 @@ def test_the_files_of_a_script_are_no_other_scripts(tmp_path):
     for name in (*names, "advtraingap.csv", "advtrain2.csv", "advtrain.csv.lock", "old-advtrain.csv"):
         (tmp_path / name).write_text("")
     assert {path.name for path in results_files(tmp_path, "advtrain")} == names
+
+
+@pytest.mark.parametrize(("script", "derived"), [("advtrain", ("d", "V")), ("advtraingap", ("d", "C0"))])
+def test_a_row_is_found_whatever_digits_other_programs_leave_of_it(path, script, derived):
+    columns = ["width", "d", "C0", "V", "eps", "seed", "x"]
+    results = Results(path, script, columns, str)
+    config = {"width": 300, "d": 25, "C0": 10 / 3 * 300**0.5, "V": 10 / 3, "eps": 1 / 15, "seed": 2147483647}
+    assert set(columns[:-1]) - set(key_columns(script, columns)) == set(derived)
+    for digits in (17, 15, 11):
+        path.write_text(
+            ",".join(columns) + "\n" + ",".join(f"{value:.{digits}g}" for value in config.values()) + ",7\n"
+        )
+        assert results.missing([config]) == []
+        for other in ({"eps": 0.0667}, {"seed": 2147483646}, {"width": 301}):
+            assert results.missing([config | other]) == [config | other]
+    path.write_text(path.read_text().replace(",25,", ",26,"))
+    assert results.missing([config]) == []  # what follows from the rest does not matter
+
+
+def test_a_torn_row_stops_only_the_run_that_it_may_be(path, capsys):
+    results = Results(path, "advtrain", ["width", "eps", "seed", "x"], str)
+    for torn, stopped in (("300,0.2,1", [0, 1]), ("300,0.2,0,", [0]), ("300,0.2,0,5,5\n", [0]), ("x,", [0, 1])):
+        path.write_text("width,eps,seed,x\n" + torn)
+        for seed in (0, 1):
+            config = {"width": 300, "eps": 0.2, "seed": seed}
+            if seed in stopped:
+                with pytest.raises(RunError, match="line 2: a torn row"):
+                    results.missing([config])
+            else:
+                assert results.missing([config]) == [config]
+                assert "line 2: a torn row" in capsys.readouterr().err
+        with pytest.raises(RunError, match="line 2: a torn row"):
+            read_rows(path, results.columns)
+
+
+def test_a_link_that_leads_nowhere_is_followed(tmp_path, path):
+    path.symlink_to(tmp_path / "new" / "real.csv")
+    Results(path, "rows", COLUMNS, str).missing([{"seed": 0, "value": 1}])
+    append_row(path, COLUMNS, {"seed": 0, "value": 1})
+    assert path.is_symlink() and (tmp_path / "new" / "real.csv").read_text() == "seed,value\n0,1\n"
+
+
+@pytest.mark.parametrize("column", ["test_acc", "robust_test_acc", "test_error", "eps", "d"])
+def test_what_no_row_can_have_is_refused(path, column):
+    for cell in ("-0.5", "nan", "inf", "2" if "test" in column else "0"):
+        path.write_text(f"seed,{column}\n0,{cell}\n")
+        with pytest.raises(RunError, match="line 2: .*not numbers that a run can have"):
+            read_rows(path, ["seed", column])
 
 
 def test_rows_are_missing_until_they_are_appended(path, capsys):
@@ -135,10 +192,11 @@ def test_rows_of_sixteen_processes_are_neither_lost_nor_taken_for_torn(path):
     assert written == [(seed, value) for seed in range(16) for value in range(30)]
 
 
-def test_a_row_that_does_not_fit_on_the_disk_is_refused_and_the_next_has_its_own_line(path, capsys):
+def test_a_row_that_does_not_fit_on_the_disk_is_refused_and_the_next_has_its_own_line(path, capsys, monkeypatch):
     append_row(path, COLUMNS, {"seed": 0, "value": 1})
     whole = path.read_text()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr("lib.results.check_folder", lambda _: None)  # the disk was full only afterwards
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 1, limits[1]))
     try:
         with pytest.raises(RunError, match="cannot write"):

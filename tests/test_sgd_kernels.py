@@ -2,11 +2,11 @@
 
 import math
 
-import pytest
-import torch
-
 import common
 from lib import sgd_kernels
+
+import pytest
+import torch
 
 
 @pytest.fixture

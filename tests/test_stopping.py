@@ -3,17 +3,18 @@
 import csv
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-import torch
-
 from lib import stopping
 from lib.checkpoint import Checkpoint, Clock
+
+import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -61,11 +62,42 @@ def test_a_run_that_is_asked_to_stop_goes_on_to_the_same_row(tmp_path, script, o
         assert process.wait(timeout=60) == 128 + signum
         assert last == f"{script}.py: interrupted by {name}; the same command goes on from here\n"
         assert not stopped.exists()
-        assert len(list((tmp_path / "stopped" / "checkpoints").glob("*.pt"))) == 1
+        assert len(list((tmp_path / "stopped" / "checkpoints").glob("*.checkpoint"))) == 1
     subprocess.run([*command, stopped], check=True, env=ONE_THREAD, capture_output=True)
     assert undisturbed.wait() == 0
     assert row_of(stopped) == row_of(whole)
     assert list((tmp_path / "stopped" / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_run_whose_terminal_is_closed_saves_its_state_and_says_so_by_its_code(tmp_path):
+    import fcntl
+    import pty
+    import termios
+
+    command = [sys.executable, "ntk_normal.py", *"--width 300 --size 10 --T 900 --C0 900 --out".split()]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(ROOT)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.execve(sys.executable, [*command, str(tmp_path / "rows.csv")], ONE_THREAD)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
+    shown = b""
+    while b"deviation" not in shown:
+        shown += os.read(terminal, 1000)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGHUP
+    assert len(list((tmp_path / "checkpoints").glob("*.checkpoint"))) == 1
+
+
+@pytest.mark.parametrize("script", ["ntk_normal.py", "advtrain.py", "advtraingap.py", "plot_figures.py"])
+def test_ctrl_c_while_pytorch_is_imported_is_one_line(tmp_path, script):
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    for module in ("numpy", "matplotlib"):  # what takes long must not come before
+        (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt")
+    environment = ONE_THREAD | {"PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run([sys.executable, ROOT / script], env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", f"{script}: interrupted\n")
 
 
 def test_a_signal_ends_at_once_what_is_not_training():
@@ -88,7 +120,7 @@ def terminal():
 def test_of_signals_that_come_again_only_ctrl_c_ends_at_once_what_is_training(terminal):
     with stopping.listening():
         stopping.defer(True)
-        for name in ("SIGHUP", "SIGHUP", "SIGTERM"):  # a closed terminal may send the first twice
+        for name in ("SIGHUP", "SIGHUP", "SIGINT", "SIGTERM"):  # a closed terminal may send the first twice
             os.kill(os.getpid(), getattr(signal, name))
             assert stopping.asked() == signal.SIGHUP
         with pytest.raises(stopping.Stopped) as stopped:
@@ -104,7 +136,7 @@ def test_a_signal_after_the_last_save_ends_the_process_once_the_row_is_there(tmp
     run = SimpleNamespace(W=torch.ones(2, 2))
     with pytest.raises(stopping.Stopped) as stopped, stopping.listening(), saving.exclusive():
         saving.save_if_due(run, Clock())
-        saving.restore(run)
+        saving.restore(run, ())
         os.kill(os.getpid(), signal.SIGINT)
         rows.append("measured")
     assert (rows, stopped.value.signum) == (["measured"], signal.SIGINT)

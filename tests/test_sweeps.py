@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from lib import RunError
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
+
+import pytest
 
 SWEEPS = Path(lines.__file__).parent
 GRIDS = {"figure2": figure2, "figure3": figure3, "figure4_left": figure4_left, "figure4_right": figure4_right}
