@@ -62,12 +62,13 @@ def bare_parser(documentation: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(usage=usage, description=description, **form)
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
 
-    def parse_args():
-        options = [word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--")]
+    def parse_args(words=None):
+        words = sys.argv[1:] if words is None else words
+        options = [word.partition("=")[0] for word in words if word.startswith("--")]
         for option in options:
             if options.count(option) > 1:  # argparse would heed the last
                 parser.error(f"{option} is given more than once")
-        return argparse.ArgumentParser.parse_args(parser)
+        return argparse.ArgumentParser.parse_args(parser, words)
 
     parser.parse_args = parse_args
     return parser

@@ -1,5 +1,7 @@
 """Adversarial training, step by step against its parts, and the rows of Section 5.2's two scripts."""
 
+import sys
+
 import advtrain
 import common
 from advtrain import adversarial_training
@@ -129,6 +131,37 @@ def test_every_column_is_what_the_library_says(tmp_path, script, name, radius):
     }  # fmt: skip
     assert 0.1 < expected["robust_test_acc"] < expected["test_acc"]
     assert {column: float(row[column]) for column in expected} == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_defaults_are_the_papers():
+    parser = advtrain.adversarial_parser("", "any.csv")
+    defaults = {"eps": 0.2, "atk_iters": 100, "patience": 20, "bs": 32, "lr": 0.01, "T": 1000, "width": 1000}
+    assert {name: parser.get_default(name) for name in defaults} == defaults
+
+
+def test_training_never_ends_outside_the_ball(digits, monkeypatch):
+    options = {"eps": 0.1, "atk_iters": 1, "bs": 64, "T": 1, "patience": 20}
+    x, y = F.normalize(digits.train_x, dim=1), digits.train_y
+    for lr in (1e8, 1e12):
+        net = TwoLayerNet(25, 20)
+        adversarial_training(net, x, y, V=0.3, lr=lr, **options)
+        assert 0.29 < net.deviation() <= 0.3
+    monkeypatch.setattr(LazyBall, "project", lambda *_: None)
+    with pytest.raises(RunError, match="outside the ball of radius 0.3"):
+        adversarial_training(TwoLayerNet(25, 20), x, y, V=0.3, lr=1, **options)
+
+
+def test_d_is_that_of_the_data(tmp_path, script, monkeypatch):
+    def load_digits(*_, **__):
+        x, y = torch.rand(40, 3), torch.ones(40)
+        return common.Digits(x, y, x, y)
+
+    for name in ("advtrain", "ntk_normal"):
+        monkeypatch.setattr(f"{name}.load_digits", load_digits)
+        out = tmp_path / f"{name}.csv"
+        assert script(f"{name}.py", "--width", 20, "--size", 5, "--T", 1, "--C0", 5, "--out", out).code == 0
+        (row,) = read_rows(out, sys.modules[name].COLUMNS)
+        assert row["d"] == "3"
 
 
 def test_the_summary_says_what_ended_training():

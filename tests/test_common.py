@@ -223,6 +223,16 @@ def test_the_ball_looks_at_all_rows_of_a_large_W():
         assert 1 - 1e-4 < ball.deviation(W).item() <= 1
 
 
+@pytest.mark.parametrize("far", [1e3, 1e8, 1e12])
+def test_rows_far_outside_are_put_on_the_border_as_exactly_as_others(far):
+    W0, V = 3 * torch.randn(200, 25), 0.3
+    W, ball = W0 + far * torch.randn(200, 25), LazyBall(W0, V)
+    moved = W.double() - W0.double()
+    ball.project(W)
+    exact = W0.double() + V * F.normalize(moved, dim=1)
+    assert ball.deviation(W).item() <= V and (W - exact).norm(dim=1).max() < 3 * ball.rounding
+
+
 def test_a_row_too_far_away_to_measure_is_not_put_back_as_if_nothing_were_wrong():
     W0, W = torch.zeros(3, 2), torch.tensor([[3e38, 3e38], [3.0, 4.0], [0.1, 0.0]])
     LazyBall(W0, 1.0).project(W)
@@ -377,6 +387,22 @@ def test_smallest_step_on_a_line(slopes_and_kinks, crossing):
     assert step.f.item() == pytest.approx(0.5) and step.grad_norm.item() == pytest.approx(0.5)
     assert step.flips.item() == (crossing is not None)
     assert step.delta_norm.item() == pytest.approx(1 - crossing if crossing is not None else math.inf)
+
+
+@pytest.mark.parametrize(
+    ("W", "x", "delta_norm"),
+    [
+        ([[1, 0], [-1, 0.1]], [1e-17, -1], 0.1),  # the next kink is 1e16 times as far as the linear root
+        ([[1, 1], [0, -1]], [1, 0], 2**0.5 / 3),  # the second neuron is at its kink, and turns on
+    ],
+)
+def test_smallest_step_passes_every_kink(W, x, delta_norm):
+    net = TwoLayerNet(2, 2).double()
+    with torch.no_grad():
+        net.W.copy_(torch.tensor(W))
+        net.a.copy_(torch.tensor([1, -1]))
+    step = common.smallest_step(net, torch.tensor([x], dtype=torch.float64))
+    assert step.flips.all() and step.delta_norm.item() == pytest.approx(delta_norm)
 
 
 def test_rays_that_never_cross_are_marked():

@@ -157,6 +157,26 @@ def test_compiled_steps_are_refused_once_the_plain_ones_are_others(digits, monke
         list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, [1.0], lr=0.1, bs=64, T=1))
 
 
+@pytest.mark.parametrize(
+    ("eps", "box", "shift", "reason"),
+    [
+        (1e21, False, 0, "eps must be from 1e-8 to 1e8"),  # its square overflows, and the attack vanished
+        (1e-25, False, 0, "eps must be from 1e-8 to 1e8"),  # its square underflows, and delta was too long
+        (0.1, True, -0.5, "inputs must lie in"),
+        (0.1, True, 0.5, "inputs must lie in"),
+    ],
+)
+def test_pgd_refuses_what_it_cannot_do(digits, eps, box, shift, reason):
+    net, x, y = TwoLayerNet(25, 30), digits.test_x + shift, digits.test_y
+    for attack in (common.pgd, common.robust_accuracy):
+        with pytest.raises(RunError, match=reason):
+            attack(net, x, y, eps, 5, box)
+    for allowed in (1e-6, 1e4):
+        delta, _ = common.pgd(net, digits.test_x, y, allowed, 5, False)
+        assert delta.norm(dim=1).max() <= allowed * (1 + 1e-5)
+        common.pgd(net, digits.test_x, y, allowed, 5, True)
+
+
 def test_no_network_outside_its_ball_is_kept(digits):
     far, steep = TwoLayerNet(25, 30), TwoLayerNet(25, 30)
     far.W0 += 1

@@ -149,6 +149,31 @@ def test_rounding_decides_nothing(pgd_by, way, make, size, width, options):
         assert delta.norm(dim=1).max() <= eps * (1 + 1e-5)
 
 
+@pytest.mark.slow
+def test_predictions_stray_no_more_than_rounding_makes_plain_pgd():
+    """In two dimensions nothing is left out of the plane of the predictions: all that they may be off by is rounding."""
+    pytest.importorskip("numba")
+    net, x = TwoLayerNet(2, 300), F.normalize(torch.randn(4000, 2), dim=1)
+    y = net.f(x).detach().sign()
+    exact = common.plain_pgd(copy.deepcopy(net).double(), x.double(), y.double(), 0.3, 1000)[0]
+    plain, predicted = (way(net, x, y, 0.3, 1000, False, False)[0] for way in (common.plain_pgd, WAYS["prediction"]))
+    strayed, unavoidable = (((delta - exact).norm(dim=1) > 3e-5).sum() for delta in (predicted, plain))
+    assert unavoidable > 10 and strayed < 1.5 * unavoidable
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_robust_is_robust_at_every_iterate(pgd_by, way):
+    pgd_by(way)
+    net = TwoLayerNet(1, 2, bias=True)  # f = (|x| - 1) / sqrt(2)
+    with torch.no_grad():
+        net.W.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+        net.a[:], net.output_bias[...] = 1, -1
+    x, y = torch.tensor([[1.25], [5.0]]), torch.ones(2)
+    delta, robust = common.pgd(net, x, y, 2.0, 2)  # x + delta is -0.75, then 1.75
+    torch.testing.assert_close(delta, torch.tensor([[0.5], [-2.0]]))
+    assert robust.tolist() == [False, True] and common.robust_accuracy(net, x, y, 2.0, 2) == 0.5
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_where_no_neuron_is_active_there_is_no_gradient_to_follow(pgd_by, way):
     net = TwoLayerNet(4, 12)

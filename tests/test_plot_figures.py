@@ -1,7 +1,5 @@
 """plot_figures.py on small made-up results."""
 
-import functools
-
 import common
 import plot_figures
 from sweeps import figure2, figure3, figure4_left, lines
@@ -24,7 +22,13 @@ def close_figures():
 def draw(tmp_path, script, monkeypatch):
     """A function that runs plot_figures.py on the results in tmp_path, and returns how it ended."""
     monkeypatch.setattr(lines, "allow_head", lambda: None)  # it would be for the tests, too
-    return functools.partial(script, "plot_figures.py", "--results", tmp_path, "--out", tmp_path / "figures")
+
+    def run(*options):
+        for option, folder in (("--results", tmp_path), ("--out", tmp_path / "figures")):
+            options += () if option in options else (option, folder)
+        return script("plot_figures.py", *options)
+
+    return run
 
 
 def figures(part, rows, caps=None):
@@ -166,6 +170,33 @@ def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
     assert (band.y0, band.y1) == pytest.approx((0.1, 0.4 + np.std([0.2, 0.3, 0.7], ddof=1)))
     np.testing.assert_allclose(np.diff(np.log(gradient.lines[-1].get_ydata())), 0.5 * np.log(4))  # the paper's rate
     assert drawn.get_suptitle().endswith(" over 1–3 seeds, 3 rays that never flip left out")
+
+
+def test_rows_that_other_programs_saved_with_fewer_digits_count_once(tmp_path):
+    C0, rows = 10 / 3, []
+    write_ntk(tmp_path, *(ntk_row(5, 1000, value, 0) for value in (C0, float(f"{C0:.15g}"))), ntk_row(5, 1000, C0, 1))
+    rows = plot_figures.read_runs(tmp_path, "ntk_normal")
+    assert [row["seed"] for row in rows] == [0, 1] and len({row["V"] for row in rows}) == 1
+
+
+def test_networks_that_no_log_axis_shows_are_left_out_and_said(tmp_path, draw):
+    dead = {"grad_norm_mean": 0.0, "rel_delta_mean": float("nan"), "eta_mean": float("nan")}
+    write_ntk(tmp_path, ntk_row(1, 1000, 10, 0, **dead))
+    assert "no rows" in draw("--figure", 2).stderr
+    write_ntk(tmp_path, ntk_row(5, 1000, 10, 0), ntk_row(10, 1000, 10, 0))
+    ended = draw()
+    assert ended.code == 0 and "figure 2 leaves out 1 of 3 rows" in ended.stderr
+    assert (tmp_path / "figures" / "figure2.png").exists() and (tmp_path / "figures" / "claims.md").exists()
+
+
+def test_figures_do_not_depend_on_the_users_matplotlibrc(tmp_path, draw, monkeypatch):
+    write_ntk(tmp_path, ntk_row(5, 1000, 10, 0), ntk_row(10, 1000, 10, 0))
+    drawn = []
+    for settings in ({}, {"text.usetex": True, "axes.grid": True, "savefig.bbox": "tight", "lines.linestyle": ":"}):
+        plt.rcParams.update(settings)
+        assert draw("--figure", 2).code == 0
+        drawn.append((tmp_path / "figures" / "figure2.png").read_bytes())
+    assert drawn[0] == drawn[1]
 
 
 def test_runs_that_the_epochs_ended_are_hollow():
