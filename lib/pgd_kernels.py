@@ -50,20 +50,19 @@ def by_prediction(net, x, y, eps, atk_iters, box, stop_once_wrong):
     """PGD in which products W x predict those to come: a product for several steps, and a row of W for neurons in doubt."""
     W, a, output_bias = net.W.detach(), net.a, net.output_bias
     lengths = torch.linalg.vector_norm(W[:, : net.d], dim=1)
-    sizes, step = W.square().sum(dim=1), 2.5 * eps / atk_iters
-    shared = W, lengths, sizes, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, torch.finfo(W.dtype).eps
+    noise = (4 + 0.1 * math.sqrt(net.width)) * rounding(W)
+    shared = W, lengths, a, output_bias, eps, box, stop_once_wrong, 2.5 * eps / atk_iters, atk_iters, noise, 1e3 * noise
 
     def attack(x, y):
         inputs, delta, robust = net.weighted_input(x).clone(), torch.zeros_like(x), torch.ones_like(y, dtype=torch.bool)
         at_x, unsure = inputs @ W.T, torch.zeros_like(robust)
         active = (at_x > 0).to(x.dtype)
-        gradient, summed, sides = (active * a) @ W, active @ sizes, 2 * active - 1
-        length = torch.linalg.vector_norm(inputs, dim=1)
+        gradient, sides, length = (active * a) @ W, 2 * active - 1, torch.linalg.vector_norm(inputs, dim=1)
         steps, past_delta, past_z = torch.zeros(len(y), dtype=torch.int64), torch.zeros_like(x), torch.zeros_like(at_x)
-        examples = at_x, past_z, past_delta, sides, gradient, summed, inputs, length, x, delta, y, robust, unsure, steps
+        examples = at_x, past_z, past_delta, sides, gradient, inputs, length, x, delta, y, robust, unsure, steps
         going, z = torch.arange(len(y)), at_x
         while len(going):
-            run(_advance, going, z, *examples, *shared)
+            run(_advance, going, z, *examples, *shared, torch.finfo(x.dtype).eps)
             going = (steps <= atk_iters).nonzero().squeeze(1)
             z = inputs[going] @ W.T
         return delta, robust, unsure
@@ -73,18 +72,26 @@ def by_prediction(net, x, y, eps, atk_iters, box, stop_once_wrong):
 
 def by_neurons(net, x, y, eps, atk_iters, box, stop_once_wrong, K):
     """PGD without a product a step, for l2 balls without a box; K (m, m) is W W.T without the bias."""
-    W, a, output_bias = net.W[:, : net.d].detach(), net.a, net.output_bias
+    W, a, output_bias, noise = net.W[:, : net.d].detach(), net.a, net.output_bias, 4 * rounding(net.W.detach())
+    # The norm of g comes from a sum that rounding spoils sooner than g itself.
+    least = 100 * math.sqrt(noise * torch.linalg.vector_norm(W).item())
+    shared = K, a, output_bias, eps, 2.5 * eps / atk_iters, atk_iters, stop_once_wrong, noise, least
 
     def attack(x, y):
         z = net.weighted_input(x) @ net.W.detach().T
         h = ((z > 0) * a) @ W @ W.T
         robust, unsure = torch.ones_like(y, dtype=torch.bool), torch.zeros_like(y, dtype=torch.bool)
-        length, sizes = torch.linalg.vector_norm(net.weighted_input(x), dim=1), net.W.detach().square().sum(dim=1)
-        shared = K, sizes, a, output_bias, eps, 2.5 * eps / atk_iters, atk_iters, stop_once_wrong
-        run(_follow_neurons, z, h, length, y, robust, unsure, *shared, torch.finfo(x.dtype).eps)
+        length = torch.linalg.vector_norm(net.weighted_input(x), dim=1)
+        run(_follow_neurons, z, h, length, y, robust, unsure, *shared)
         return z @ W, robust, unsure
 
     return in_threads(attack, x, y.to(x.dtype))
+
+
+def rounding(W):
+    """How far rounding each row of W once moves a sum of them, in units that the ways above multiply by twice as many
+    roundings as were measured: an f or a gradient that is smaller may be nothing but that."""
+    return torch.finfo(W.dtype).eps * torch.linalg.vector_norm(W).item()
 
 
 def in_threads(attack, x, y):
@@ -149,8 +156,8 @@ warn_once = functools.cache(warn)
 
 
 def _advance(
-    going, z, at_x, past_z, past_delta, sides, gradient, summed, inputs, length, x, delta, y, robust, unsure, steps,
-    W, lengths, sizes, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, rounding,
+    going, z, at_x, past_z, past_delta, sides, gradient, inputs, length, x, delta, y, robust, unsure, steps,
+    W, lengths, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, noise, least, rounding,
 ):  # fmt: skip
     """As many PGD steps of each example as are cheap without a product, from z = W inputs; all but shared is updated.
 
@@ -160,9 +167,9 @@ def _advance(
 
     going (k,): which examples. z (k, m): their products. The others have a row for each of the n examples: at_x (n, m)
     is W x, past_z and past_delta are W delta and delta at the last product, sides (n, m) is 1 for neurons that are on
-    and -1 for others, gradient (n, d or d + 1) that of sqrt(m) f, summed (n,) the sum of ||w_s||^2, `sizes`, over the rows
-    that came into it, length (n,) the input's, and steps (n,) counts the steps taken, atk_iters + 1 when all is done.
-    Where rounding may decide, unsure (n,) is set, and the example left.
+    and -1 for others, gradient (n, d or d + 1) that of sqrt(m) f, length (n,) the input's, and steps (n,) counts the steps
+    taken, atk_iters + 1 when all is done. Where the gradient's error, noise, may decide the sign of f, or the gradient is
+    shorter than least, unsure (n,) is set, and the example left.
     """
     m, d = z.shape[1], x.shape[1]
     number = z.dtype.type
@@ -185,7 +192,6 @@ def _advance(
                     if flags[s] and (z[j, s] > 0) != (side[s] > 0):
                         side[s] = -side[s]
                         sign = a[s] * side[s]
-                        summed[i] += sizes[s]
                         for k in range(len(g)):
                             g[k] += sign * W[s, k]
 
@@ -223,11 +229,12 @@ def _advance(
                 dot += g[k] * moving[k]
             for k in range(d):
                 squares += g[k] * g[k]
-            # So much rounding may be left of the rows that were summed up: it must not be the gradient, or the sign of f.
-            noise = 8 * rounding * math.sqrt(summed[i])
-            unsure[i] = squares < (1e3 * noise) ** 2 or (robust[i] and abs(f + dot) < noise * (length[i] + eps))
-            robust[i] &= y[i] * (f + dot) > 0
-            if steps[i] == atk_iters or unsure[i] or (stop_once_wrong and not robust[i]):
+            f += dot
+            # Where rounding may decide the sign, it is left open: most examples are wrong for certain soon after.
+            close, lost = abs(f) < noise * (length[i] + eps), squares < least * least
+            robust[i] &= close or y[i] * f > 0
+            unsure[i] = lost or (robust[i] and (unsure[i] or close))
+            if steps[i] == atk_iters or lost or (stop_once_wrong and not robust[i]):
                 steps[i] = atk_iters + 1
                 break
             steps[i] += 1
@@ -277,20 +284,19 @@ def _advance(
                 if (exact > 0) != (side[s] > 0):
                     side[s] = -side[s]
                     sign = a[s] * side[s]
-                    summed[i] += sizes[s]
                     for k in range(len(g)):
                         g[k] += sign * W[s, k]
 
 
 def _follow_neurons(
-    z, h, length, y, robust, unsure, K, sizes, a, output_bias, eps, step, atk_iters, stop_once_wrong, rounding
+    z, h, length, y, robust, unsure, K, a, output_bias, eps, step, atk_iters, stop_once_wrong, noise, least
 ):
     """PGD in activation space, one example after the other: m operations a step, and m for each neuron that turns.
 
     An example is known by z = W x, r = W delta and h = W g, where g = sum_s a_s w_s over the active neurons is
     sqrt(m) times the input gradient; the norms and f follow from sums over active neurons, which change only with those
-    that turn. K (m, m) is W W.T, sizes (m,) the ||w_s||^2 and length (n,) ||x||, with bias. Writes robust and unsure (n,),
-    and over z (n, m) the c with delta = W.T c; h is lost.
+    that turn. K (m, m) is W W.T, length (n,) the input's. Writes robust and, as `_advance` does, unsure (n,), and over
+    z (n, m) the c with delta = W.T c; h is lost.
     """
     n, m = z.shape
     r = np.empty_like(z[0])
@@ -301,22 +307,19 @@ def _follow_neurons(
         r[:] = 0
         c = np.zeros(m)
         # f(x + delta) = f_x + g_delta, in units of sqrt(m): f_x is the part of z, g_delta = g . delta that of r.
-        f_x, g_delta, g_norm2, delta_norm2 = np.float64(output_bias.item()), 0.0, 0.0, 0.0
-        summed = 0.0
+        f_x, g_delta, g_norm2, delta_norm2 = output_bias.item(), 0.0, 0.0, 0.0
         for s in range(m):
             if zi[s] > 0:
-                summed += sizes[s]
                 f_x += a[s] * zi[s]
                 g_norm2 += a[s] * hi[s]
         # delta = shrunk * (sum of all steps so far, each by its length times its g); c counts in the same way.
         shrunk, travelled = 1.0, 0.0
         for taken in range(atk_iters + 1):
-            # As in _advance; but the norm of g comes from a sum that rounding spoils sooner.
-            f, size = f_x + g_delta, math.sqrt(summed)
-            noise = 8 * rounding * size
-            unsure[i] = g_norm2 < 1e4 * noise * size or (robust[i] and abs(f) < noise * (length[i] + eps))
-            robust[i] &= y[i] * f > 0
-            if taken == atk_iters or unsure[i] or (stop_once_wrong and not robust[i]):
+            f = f_x + g_delta
+            close, lost = abs(f) < noise * (length[i] + eps), g_norm2 < least * least
+            robust[i] &= close or y[i] * f > 0
+            unsure[i] = lost or (robust[i] and (unsure[i] or close))
+            if taken == atk_iters or lost or (stop_once_wrong and not robust[i]):
                 break
             move = -step * y[i] / math.sqrt(g_norm2) if g_norm2 > 0 else 0.0
             travelled += move / shrunk
@@ -341,7 +344,6 @@ def _follow_neurons(
                         if turned[s]:
                             on = zi[s] + r[s] > 0
                             sign = a[s] if on else -a[s]
-                            summed += sizes[s]
                             c[s] -= sign * travelled
                             f_x += sign * zi[s]
                             g_delta += sign * r[s]
