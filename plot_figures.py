@@ -44,16 +44,7 @@ from lib.groups import (
     width_of_figure3,
 )
 from lib.progress import note, say, warn
-from lib.results import (
-    cap_key,
-    configuration_columns,
-    ended_by_T,
-    key_columns,
-    numbers,
-    read_caps,
-    read_rows,
-    results_files,
-)
+from lib.results import cap_key, ended_by_T, key_columns, numbers, read_caps, read_rows, results_files
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
@@ -243,8 +234,6 @@ def read_runs(folder: Path, script: str) -> list[dict]:
     """
     columns = COLUMNS[script]
     rows = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
-    for row in rows:  # other programs may have saved them with fewer digits
-        row |= {column: float(f"{row[column]:.10g}") for column in configuration_columns(columns)}
     return latest_of_each_run(rows, key_columns(script, columns))
 
 

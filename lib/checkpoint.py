@@ -6,12 +6,12 @@ import io
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
 from lib import RunError, stopping
-from lib.files import CannotWrite, locked, run_name, write_whole
+from lib.files import locked, run_name, write_whole
 from lib.progress import note, warn
 
 import torch
@@ -69,9 +69,9 @@ class Checkpoint:
                 stack.enter_context(locked(self.lock, timeout=-1))
             try:
                 yield
-            except CannotWrite:
-                with contextlib.suppress(RunError, OSError):
-                    if self.kept:
+            except RunError:
+                if self.kept:
+                    with contextlib.suppress(RunError, OSError):
                         self._save(*self.kept)
                         note(f"the state before the row is kept in {self.path}: the same command will take seconds")
                 raise
@@ -79,7 +79,7 @@ class Checkpoint:
             stopping.defer(False)
 
     def keep(self, run: SimpleNamespace, seconds: float) -> None:
-        """Keep the state of a run that is about to give a row, for `exclusive` to save where that cannot be written."""
+        """Until the next `save_if_due`, have `exclusive` save this state where the row that comes of it is not written."""
         self.kept = run, seconds
 
     def save_if_due(self, run: SimpleNamespace, clock: Clock) -> None:
@@ -87,7 +87,7 @@ class Checkpoint:
 
         Raises Stopped afterwards where a signal asked the process to end.
         """
-        signum = stopping.asked()
+        signum, self.kept = stopping.asked(), None
         if signum is None and time.monotonic() - self.saved_at < self.seconds:
             return
         kept = "the same command goes on from here"
@@ -107,18 +107,13 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, content.getbuffer())
 
-    def restore(
-        self,
-        run: SimpleNamespace,
-        data: Iterable[torch.Tensor],
-        fits: Callable[[dict], bool] = lambda saved: True,
-    ) -> float:
+    def restore(self, run: SimpleNamespace, data: Iterable[torch.Tensor], fits=lambda saved: True) -> float:
         """Give run the state that was saved, its tensors in place, if there is one; returns the seconds until then.
 
         From now on signals wait until the next `save_if_due`, which comes with the next step, or until `exclusive` ends.
         A file that is damaged, is another run's or another device's or PyTorch's or of other training data, has other
-        names or shapes than run has, or a state that does not fit, is set aside with a warning. Raises RunError where the
-        file cannot be read now.
+        names or shapes than run has, or a state, a dict, that does not fit, is set aside with a warning. Raises RunError
+        where the file cannot be read now.
         """
         stopping.defer(True)
         self.identity["data"] = [zlib.crc32(tensor.detach().cpu().contiguous().numpy()) for tensor in data]

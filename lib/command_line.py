@@ -61,16 +61,6 @@ def bare_parser(documentation: str) -> argparse.ArgumentParser:
     form = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     parser = argparse.ArgumentParser(usage=usage, description=description, **form)
     parser.error = lambda message: parser.exit(2, f"{parser.prog}: error: {message} (see --help)\n")
-
-    def parse_args(words=None):
-        words = sys.argv[1:] if words is None else words
-        options = [word.partition("=")[0] for word in words if word.startswith("--")]
-        for option in options:
-            if options.count(option) > 1:  # argparse would heed the last
-                parser.error(f"{option} is given more than once")
-        return argparse.ArgumentParser.parse_args(parser, words)
-
-    parser.parse_args = parse_args
     return parser
 
 
@@ -136,6 +126,9 @@ def run(main, script: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a path may have what the terminal's encoding lacks
     try:
+        given = [word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--")]
+        if twice := [word for word in given if given.count(word) > 1]:
+            raise RunError(f"{twice[0]} is given more than once, and only the last would count")
         with stopping.listening():
             main()
     except RunError as error:

@@ -16,18 +16,14 @@ from lib.progress import warn
 from filelock import FileLock, Timeout
 
 
-class CannotWrite(RunError):
-    """A file or folder that cannot be written."""
-
-
 def check_folder(folder: Path) -> None:
-    """Make the folder, or what a link of that name points to, and see that it can be written to. Raises CannotWrite."""
+    """Make the folder, or what a link of that name points to, and see that it can be written to. Raises RunError."""
     try:
         os.makedirs(os.path.realpath(folder), exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(4096))  # a full disk may take a file, but nothing in it
     except OSError as error:
-        raise CannotWrite(f"cannot write to {folder}: {error}") from error
+        raise RunError(f"cannot write to {folder}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -56,7 +52,7 @@ def run_name(script: str, config: dict, ending: str) -> str:
 
 
 def write_whole(path: Path, content) -> None:
-    """Write a file of these bytes, so that a kill or a full disk leaves the old file. Raises CannotWrite."""
+    """Write a file of these bytes, so that a kill or a full disk leaves the old file. Raises RunError."""
     part = f"{path}.{os.getpid()}.part"
     remove_leftovers(glob.glob(f"{glob.escape(str(path))}.*.part"))
     try:
@@ -67,7 +63,7 @@ def write_whole(path: Path, content) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        raise CannotWrite(f"cannot write {path}: {error}") from error
+        raise RunError(f"cannot write {path}: {error}") from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(part)

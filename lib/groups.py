@@ -26,9 +26,13 @@ DESCRIPTIONS = {
 }
 
 
-def latest_of_each_run(rows: list[dict], configuration: list[str]) -> list[dict]:
-    """Of the rows with equal values in the configuration columns the last, sorted by these values."""
-    latest = {tuple(row[column] for column in configuration): row for row in rows}
+def latest_of_each_run(rows: list[dict], key: list[str]) -> list[dict]:
+    """Of the rows with equal values in the key columns the last, sorted by these values.
+
+    Their values are rounded to ten digits, since other programs may have saved some rows with fewer.
+    """
+    rows = [row | {column: float(f"{row[column]:.10g}") for column in key} for row in rows]
+    latest = {tuple(row[column] for column in key): row for row in rows}
     return [latest[run] for run in sorted(latest)]
 
 

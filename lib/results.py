@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from lib import RunError
-from lib.files import CannotWrite, check_folder, locked
+from lib.files import check_folder, locked
 from lib.progress import say, warn
 
 SCRIPTS = "ntk_normal", "advtrain", "advtraingap"
@@ -59,13 +59,10 @@ class Results:
         return missing
 
     def append(self, row: dict) -> None:
-        """Print the summary of the row, a dict that has all columns, and append it. Raises CannotWrite."""
+        """Print the summary of the row, a dict that has all columns, and append it. Raises RunError."""
         row = {column: str(row[column]) for column in self.columns}
         say(self.summary(row))
-        try:
-            append_row(self.path, self.columns, row)
-        except RunError as error:
-            raise CannotWrite(str(error)) from error
+        append_row(self.path, self.columns, row)
 
 
 def configuration_columns(columns: list[str]) -> list[str]:

@@ -176,7 +176,7 @@ def test_rows_that_other_programs_saved_with_fewer_digits_count_once(tmp_path):
     C0, rows = 10 / 3, []
     write_ntk(tmp_path, *(ntk_row(5, 1000, value, 0) for value in (C0, float(f"{C0:.15g}"))), ntk_row(5, 1000, C0, 1))
     rows = plot_figures.read_runs(tmp_path, "ntk_normal")
-    assert [row["seed"] for row in rows] == [0, 1] and len({row["V"] for row in rows}) == 1
+    assert [row["seed"] for row in rows] == [0, 1] and len({row["C0"] for row in rows}) == 1
 
 
 def test_networks_that_no_log_axis_shows_are_left_out_and_said(tmp_path, draw):
