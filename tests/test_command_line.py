@@ -73,7 +73,8 @@ BAD_ARGUMENTS = {
 )
 def test_bad_arguments_are_refused(name, argument, tmp_path, script):
     option, *values = argument.split()
-    code, stdout, stderr = script(name, f"--{option}", *values, "--out", tmp_path / "rows.csv")
+    out = [] if option == "out" else ["--out", tmp_path / "rows.csv"]
+    code, stdout, stderr = script(name, f"--{option}", *values, *out)
     assert (code, stdout, stderr.count("\n")) == (1 if "--" in argument else 2, "", 1), stderr
     assert f"--{option}" in stderr and not any(tmp_path.iterdir())
 
