@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from common import (
+    ATTACKS,
     LazyBall,
     TwoLayerNet,
     accuracy,
@@ -25,13 +26,13 @@ from common import (
 from lib import RunError, command_line, finite
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
-from lib.results import Results, ended_by_T, inside_the_border, never_robust, numbers
+from lib.results import Results, code_version, data_in_words, ended_by_T, inside_the_border, never_robust, numbers
 
 import torch
 
 COLUMNS = (
-    "num1,num2,size,d,width,C0,V,eps,atk_iters,bias,box,bs,lr,T,patience,seed,epochs,steps,train_loss,"
-    "train_robust_acc,test_acc,robust_test_acc,max_deviation,seconds,device,torch"
+    "dataset,num1,num2,size,d,antialias,width,C0,V,attack,eps,atk_iters,bias,box,bs,lr,T,patience,seed,epochs,steps,"
+    "train_loss,train_robust_acc,test_acc,robust_test_acc,max_deviation,seconds,device,code,torch"
 ).split(",")
 
 
@@ -62,6 +63,8 @@ def adversarial_parser(documentation: str, out: str) -> argparse.ArgumentParser:
         ),
     ]
     command_line.add_options(parser, options)
+    norms = "the norm of delta that PGD bounds: l2, the paper's, or linf (default: l2)"
+    parser.add_argument("--attack", choices=ATTACKS, default="l2", help=norms)
     parser.add_argument("--box", action="store_true", help="clip attacked images to [0, 1], as the authors' scripts do")
     return parser
 
@@ -82,10 +85,12 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
             normalize=True,
             seed=args.seed,
             device=args.device,
+            dataset=args.dataset,
+            antialias=args.antialias,
         )
         d = digits.train_x.shape[1]
         net = TwoLayerNet(d, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
-        attacked_by = {"attack": pgd_in_chunks, "eps": args.eps, "atk_iters": args.atk_iters, "box": args.box}
+        attacked_by = {"attack": ATTACKS[args.attack], "eps": args.eps, "atk_iters": args.atk_iters, "box": args.box}
         trained = adversarial_training(
             net,
             digits.train_x,
@@ -106,6 +111,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
             "max_deviation": net.deviation().item(),
             "seconds": round(clock.seconds(), 3),
             "device": args.device,
+            "code": code_version(),
             "torch": torch.__version__,
         }
         if args.save_dir:
@@ -192,16 +198,16 @@ def summary(row: dict) -> str:
     """A row of advtrain.csv or advtraingap.csv for people to read."""
     number = numbers(row)
     protocol = ", ".join(name for name in ("bias", "box") if number[name]) or "no bias, no box"
+    norm = "eps" if number["attack"] == "l2" else f"{number['attack']} eps"
     end = "ended by T" if ended_by_T(number) else "ended by patience"
     end += " at robust accuracy 0" if never_robust(number) else ""
     ball = " (not at the ball's border)" if inside_the_border(number) else ""
     return (
-        "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), eps {eps:g}, seed {seed:g}, "
-        "{protocol}:\n"
+        "{data}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), {norm} {eps:g}, seed {seed:g}, {protocol}:\n"
         "  {epochs:g} epochs ({end}), deviation {max_deviation:.4g}{ball}, "
         "adversarial train loss {train_loss:.4f}, {seconds:.1f} s\n"
         "  accuracy: robust train {train_robust_acc:.2%}, test {test_acc:.2%}, robust test {robust_test_acc:.2%}"
-    ).format(**number, protocol=protocol, end=end, ball=ball)
+    ).format(**number, data=data_in_words(number), norm=norm, protocol=protocol, end=end, ball=ball)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from torchvision.transforms.functional import resize
 
 
 class Digits(NamedTuple):
-    """Two digits of MNIST: x of shape (n, d), y of shape (n,) with -1 for num1 and +1 for num2."""
+    """Two digits of MNIST, or classes of another data set: x (n, d), and y (n,) with -1 for num1 and +1 for num2."""
 
     train_x: torch.Tensor
     train_y: torch.Tensor
@@ -43,19 +43,21 @@ def load_digits(
     normalize: bool = False,
     seed: int | None = None,
     device: str = "cpu",
+    dataset: str = "MNIST",
+    antialias: bool = False,
 ) -> Digits:
     """The `Digits` num1 and num2 of MNIST, downsampled to size x size (Section 5, "Datasets & Model specification").
 
-    Downsampling is bilinear WITHOUT antialiasing, as in the authors' scripts; pixels lie in [0, 1]. With normalize,
-    every image is scaled to ||x|| = 1 (Section 5.2); an image that downsampling left all zero has no direction
+    Downsampling is bilinear WITHOUT antialiasing, as in the authors' scripts, unless antialias asks for it; pixels lie in
+    [0, 1]. dataset is one of `lib.mnist.DATASETS`, num1 and num2 two of its ten classes. With normalize, every image is scaled to ||x|| = 1 (Section 5.2); an image that downsampling left all zero has no direction
     and stays zero: f is 0 there without bias, and it counts as misclassified. With a seed, the training
     examples are shuffled once, the order in which every epoch then takes them.
 
-    Raises RunError where MNIST's files are missing or others, or do not have both digits.
+    Raises RunError where the data set's files are missing or others, or do not have both digits.
     """
-    train, test = mnist.read(data_dir)
-    train_x, train_y = two_digits(train, num1, num2, size, normalize)
-    test_x, test_y = two_digits(test, num1, num2, size, normalize)
+    train, test = mnist.read(data_dir, dataset)
+    train_x, train_y = two_digits(train, num1, num2, size, normalize, antialias)
+    test_x, test_y = two_digits(test, num1, num2, size, normalize, antialias)
     if seed is not None:
         order = torch.randperm(len(train_y), generator=torch.Generator().manual_seed(seed))
         train_x, train_y = train_x[order], train_y[order]
@@ -63,15 +65,16 @@ def load_digits(
 
 
 def two_digits(
-    images: MNIST, num1: int, num2: int, size: int, normalize: bool = False
+    images: MNIST, num1: int, num2: int, size: int, normalize: bool = False, antialias: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """x (n, size * size) and y (n,) of the two digits: see `load_digits`. Any torchvision data set like MNIST will do."""
-    chosen = (images.targets == num1) | (images.targets == num2)
-    if len(images.targets[chosen].unique()) < 2:
+    label = images.targets.reshape(len(images.targets), -1)[:, 0]  # QMNIST has more columns, of who wrote the digit
+    chosen = (label == num1) | (label == num2)
+    if len(label[chosen].unique()) < 2:
         raise RunError(f"{num1} and {num2} are no two digits of these images")
     pixels = images.data[chosen].unsqueeze(1).float() / 255
-    x = resize(pixels, [size, size], InterpolationMode.BILINEAR, antialias=False).flatten(1)
-    y = torch.where(images.targets[chosen] == num2, 1.0, -1.0)
+    x = resize(pixels, [size, size], InterpolationMode.BILINEAR, antialias=antialias).flatten(1)
+    y = torch.where(label[chosen] == num2, 1.0, -1.0)
     return (F.normalize(x, dim=1) if normalize else x), y
 
 
@@ -374,14 +377,36 @@ def _past_a_flip(p, q, a, output_bias, f, grad_norm):
 
 def plain_pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
     """The reference implementation of `pgd`, with two matrix products a step; on a CPU with numba a compiled one runs."""
+
+    def step(delta, gradient):
+        moved = delta - 2.5 * eps / atk_iters * F.normalize(gradient, dim=1)
+        if box:
+            moved = (x + moved).clamp(0, 1) - x
+        return moved * (eps / torch.linalg.vector_norm(moved, dim=1, keepdim=True)).clamp(max=1)
+
+    return take_steps(step, net, x, y, atk_iters, stop_once_wrong)
+
+
+def linf_pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
+    """PGD on the ball of radius eps in the l-infinity norm, by the gradient's sign (Madry et al. 2018; not in the paper)."""
+
+    def step(delta, gradient):
+        moved = (delta - 2.5 * eps / atk_iters * gradient.sign()).clamp(-eps, eps)
+        return (x + moved).clamp(0, 1) - x if box else moved
+
+    return take_steps(step, net, x, y, atk_iters, stop_once_wrong)
+
+
+def take_steps(step: Callable, net, x, y, atk_iters, stop_once_wrong):
+    """delta (n, d) and robust (n,), as `pgd` returns them, after the steps from delta = 0.
+
+    step(delta, gradient) is the next delta; gradient (n, d) is that of y f(x + delta).
+    """
     delta = torch.zeros_like(x)
     f, gradient = net.value_and_input_gradient(x)
     robust = y * f > 0
     for _ in range(atk_iters):
-        moved = delta - 2.5 * eps / atk_iters * y[:, None] * F.normalize(gradient, dim=1)
-        if box:
-            moved = (x + moved).clamp(0, 1) - x
-        moved = moved * (eps / torch.linalg.vector_norm(moved, dim=1, keepdim=True)).clamp(max=1)
+        moved = step(delta, y[:, None] * gradient)
         delta = torch.where(robust[:, None], moved, delta) if stop_once_wrong else moved
         f, gradient = net.value_and_input_gradient(x + delta)
         robust &= y * f > 0
@@ -413,11 +438,18 @@ def pgd(
 
 
 @torch.no_grad()
-def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, start=0):
-    """What `pgd` returns, as (delta, robust) for one chunk of examples after the other, from the example start on."""
-    way = fastest_pgd(net, x, y, eps, atk_iters, box)
+def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, start=0, plain=None):
+    """What `pgd` returns, as (delta, robust) for one chunk of examples after the other, from the example start on.
+
+    plain is the attack on one chunk, if not `plain_pgd` another function like it.
+    """
+    way = fastest_pgd(plain or plain_pgd, net, x, y, eps, atk_iters, box)
     for part in in_chunks(net.width, x[start:].detach(), y[start:]):
         yield way(net, *part, eps, atk_iters, box, stop_once_wrong)
+
+
+# What --attack chooses from. A further attack is a function like linf_pgd, and a line here.
+ATTACKS = {"l2": pgd_in_chunks, "linf": functools.partial(pgd_in_chunks, plain=linf_pgd)}
 
 
 def robust_accuracy(
@@ -433,7 +465,7 @@ def robust_accuracy(
 
     Another attack is a generator like `pgd_in_chunks`, as `advtrain.adversarial_training` takes it.
     """
-    if attack is pgd_in_chunks:
+    if attack in ATTACKS.values():
         attack = functools.partial(attack, stop_once_wrong=True)  # for speed: once wrong is enough
     robust = [robust for _, robust in attack(net, x, y, eps, atk_iters, box)]
     return torch.cat(robust).double().mean().item()
@@ -504,8 +536,10 @@ def check_loss_gradient(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> N
 
 
 @torch.no_grad()
-def fastest_pgd(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, atk_iters: int, box: bool) -> Callable:
-    """`plain_pgd` or, where there is one, a compiled way to take the same steps; four of them are compared.
+def fastest_pgd(
+    plain: Callable, net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, atk_iters: int, box: bool
+) -> Callable:
+    """plain or, where there is one, a compiled way to take the same steps; four of them are compared.
 
     Raises RunError where they differ, where the gradient is not that of net.f, where PGD would not raise the `loss`, and
     for an eps or, with a box, inputs that make no sense.
@@ -517,14 +551,16 @@ def fastest_pgd(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, 
         raise RunError("with a box inputs must lie in [0, 1]: x + delta is clipped to it")
     if (loss(torch.linspace(-20, 20, 9), torch.ones(9)).diff() > 0).any():
         raise RunError("PGD lowers y f, and this loss rises with y f: write an attack that raises it (docs/python.md)")
+    if plain is not plain_pgd:
+        return plain
     compiled = pgd_kernels.fastest(net, plain_pgd, steps=len(y) * atk_iters, box=box)
     few = x[:8].detach()
-    found, plain = (steps(net, few, y[:8], eps, 4, box, False) for steps in (compiled, plain_pgd))
+    found, exact = (steps(net, few, y[:8], eps, 4, box, False) for steps in (compiled, plain_pgd))
     # Where the gradient or f vanishes, rounding alone decides.
-    size = torch.linalg.vector_norm(net.value_and_input_gradient(few + plain[0])[1], dim=1, keepdim=True)
+    size = torch.linalg.vector_norm(net.value_and_input_gradient(few + exact[0])[1], dim=1, keepdim=True)
     unit_f, unit_gradient = usual_sizes(net, few)
-    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[0] - plain[0]) * (size / eps), 10 * unit_gradient)
-    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[1] ^ plain[1]) * net.f(few).abs(), unit_f)
+    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[0] - exact[0]) * (size / eps), 10 * unit_gradient)
+    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[1] ^ exact[1]) * net.f(few).abs(), unit_f)
     return compiled
 
 

@@ -26,15 +26,15 @@ from common import (
 from lib import RunError, command_line, finite, sgd_kernels
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
-from lib.results import Results, ended_by_T, numbers
+from lib.results import Results, code_version, data_in_words, ended_by_T, numbers
 
 import torch
 
 SCRIPT = "ntk_normal"
 COLUMNS = (
-    "num1,num2,size,d,width,C0,V,bias,normalize,bs,lr,T,seed,epochs,steps,left_ball,max_deviation,train_loss,test_error,"
-    "grad_norm_mean,grad_norm_std,delta_norm_mean,delta_norm_std,rel_delta_mean,rel_delta_std,eta_mean,eta_std,"
-    "abs_f_mean,no_flip,seconds_train,seconds_attack,device,torch"
+    "dataset,num1,num2,size,d,antialias,width,C0,V,bias,normalize,bs,lr,T,seed,epochs,steps,left_ball,max_deviation,"
+    "train_loss,test_error,grad_norm_mean,grad_norm_std,delta_norm_mean,delta_norm_std,rel_delta_mean,rel_delta_std,eta_mean,eta_std,"
+    "abs_f_mean,no_flip,seconds_train,seconds_attack,device,code,torch"
 ).split(",")
 
 
@@ -66,6 +66,8 @@ def main():
             normalize=args.normalize,
             seed=args.seed,
             device=args.device,
+            dataset=args.dataset,
+            antialias=args.antialias,
         )
         d = digits.train_x.shape[1]
         net = TwoLayerNet(d, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
@@ -91,6 +93,7 @@ def main():
                 **attack(net, digits.test_x, digits.test_y),
                 "seconds_train": round(exited.seconds, 3),
                 "device": args.device,
+                "code": code_version(),
                 "torch": torch.__version__,
             }
             if args.save_dir:
@@ -229,12 +232,12 @@ def summary(row: dict) -> str:
     longer = "--T" if ended_by_T(number) else "--C0"
     above = f" (the paper's are below 1%; a larger {longer} trains longer)" if number["test_error"] >= 0.01 else ""
     return (
-        "digits {num1:g}/{num2:g}, d {d:g}, width {width:g}, C0 {C0:g} (V {V:.4g}), seed {seed:g}{options}:\n"
+        "{data}, width {width:g}, C0 {C0:g} (V {V:.4g}), seed {seed:g}{options}:\n"
         "  {end}, kept step {steps:g} (epoch {epochs:g}), deviation {max_deviation:.4g}, train loss {train_loss:.4f}, "
         "test error {test_error:.2%}{above}, {seconds_train:.1f} s\n"
         "  smallest flip: ||delta||/||x|| {rel_delta_mean:.4g}, ||grad f|| {grad_norm_mean:.4g}, eta {eta_mean:.4g}; "
         "{no_flip:g} never flip, {seconds_attack:.1f} s"
-    ).format(**number, options=options, end=end, above=above)
+    ).format(**number, data=data_in_words(number), options=options, end=end, above=above)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""python plot_figures.py --results results --out figures --figure 2 3 4
+"""python plot_figures.py --results results/paper results --out figures --figure 2 3 4
 
 Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py wrote
-to the folder --results. When it draws all of them, it also writes what the rows say of the paper's claims, claims.md. The
+to the folders --results; of a run in several the last folder's row counts. When it draws all of them, it also writes what the rows say of the paper's claims, claims.md. The
 files figure2, figure3 and figure4 hold the runs with the scripts' default settings. Runs with other digits, bs, lr, T,
 atk_iters or patience are never averaged with those: they get figures of their own, named after what differs, such as
 figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box get panels. Where
@@ -63,6 +63,7 @@ GRIDS = {
     "4 left": ("advtrain", figure4_left.runs),
     "4 right": ("advtraingap", figure4_right.runs),
 }
+RESULTS = [Path("results/paper"), Path("results")]
 COLUMNS = {"ntk_normal": ntk_normal.COLUMNS, "advtrain": advtrain.COLUMNS, "advtraingap": advtrain.COLUMNS}
 PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "with bias and box", (1, 0): "with bias", (0, 1): "with box"}
 # What --C0 and --width choose for each part; the other parts have all there are on an axis, or as curves.
@@ -89,7 +90,8 @@ MARKERS = "os^Dv<>pP*"
 
 def main():
     args = parse_arguments()
-    warn_of_unread_files(args.results)
+    for folder in args.results:
+        warn_of_unread_files(folder)
     if args.missing is not None:
         print_missing(args)
     else:
@@ -98,7 +100,8 @@ def main():
 
 def parse_arguments() -> argparse.Namespace:
     parser = command_line.bare_parser(__doc__)
-    parser.add_argument("--results", type=Path, default="results", help="the folder with the CSVs (default: results)")
+    results = "the folders with the CSVs (default: results/paper, which has ours, and results, where yours are)"
+    parser.add_argument("--results", type=Path, nargs="+", default=RESULTS, metavar="FOLDER", help=results)
     parser.add_argument("--out", type=Path, default="figures", help="the folder to draw into (default: figures)")
     figure = {"type": command_line.whole_number(2, 4), "nargs": "+", "default": [2, 3, 4]}
     parser.add_argument("--figure", **figure, help="which of the figures 2, 3 and 4 (default: all)")
@@ -116,8 +119,8 @@ def parse_arguments() -> argparse.Namespace:
     for option, kind, figures in (("--C0", command_line.positive, "2"), ("--width", command_line.whole_number(1), "3")):
         parser.add_argument(option, type=kind, metavar="", help=f"that of Figures {figures} and 4 left, {choice}")
     args = parser.parse_args()
-    if args.results.exists() and not args.results.is_dir():
-        parser.error(f"--results must be a folder, not the file {args.results}")
+    if files := [str(path) for path in args.results if path.is_file()]:
+        parser.error(f"--results must be a folder, not the file {files[0]}")
     for option in ("C0", "width"):
         if getattr(args, option) is not None and not any(option in CHOICES[part] for part in parts_of(args.figure)):
             parser.error(f"--{option} chooses nothing in figure {' '.join(map(str, args.figure))}")
@@ -130,7 +133,7 @@ def print_missing(args):
     rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
     choice = {"authors": args.authors} if args.missing == 4 else {}
     for part, (script, _) in parts.items():
-        out = {} if args.results == Path("results") else {"out": args.results / f"{script}.csv"}
+        out = {} if args.results == RESULTS else {"out": args.results[-1] / f"{script}.csv"}
         lacking, _ = missing(part, rows[script], laptop=args.laptop, **choice)
         lines.print_each((name, options | out) for name, options in lacking)
 
@@ -143,7 +146,7 @@ def draw(args):
     parts = parts_of(args.figure)
     rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
     chosen = {part: on_log_axes(part, choose(part, rows[script], args)) for part, (script, _) in parts.items()}
-    caps = read_caps(args.results)
+    caps = {key: cap for folder in args.results for key, cap in read_caps(folder).items()}
     for part, (script, _) in parts.items():
         say_how_many(part, rows[script])
     warn_of_unknown_caps(args.results, chosen.get("4 left", []), caps)
@@ -155,7 +158,8 @@ def draw(args):
     if args.networks:
         drawn["gallery"] = draw_gallery(args.networks)
     if not drawn:
-        raise RunError(f"{args.results} has no rows for figure {' '.join(map(str, args.figure))}")
+        folders, figures = (" ".join(map(str, several)) for several in (args.results, args.figure))
+        raise RunError(f"no rows for figure {figures} in {folders}")
     if parts == GRIDS and any(rows.values()):
         drawn["claims.md"] = claims.as_markdown(rows, caps)
     save(drawn, args.out)
@@ -227,13 +231,14 @@ def save(drawn: dict[str, Figure | str], folder: Path):
 # --------------------------------------------------------------------------------------------- what runs are there
 
 
-def read_runs(folder: Path, script: str) -> list[dict]:
-    """The rows of all the script's results files in folder as dicts of floats, of rows of the same run the last.
+def read_runs(folders: list[Path], script: str) -> list[dict]:
+    """The rows of all the script's results files in the folders as `numbers`, of rows of the same run the last.
 
     Raises RunError where a file cannot be read.
     """
     columns = COLUMNS[script]
-    rows = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
+    paths = [path for folder in folders for path in results_files(folder, script)]
+    rows = [numbers(row) for path in paths for row in read_rows(path, columns)]
     return latest_of_each_run(rows, key_columns(script, columns))
 
 
@@ -270,12 +275,14 @@ def warn_of_unread_files(folder):
         warn(f"only {names} and such as advtrain-2.csv are read, and not {', '.join(others)}")
 
 
-def warn_of_unknown_caps(folder, rows, caps):
-    """Say on stderr for which digits figure4_cap.csv in folder lacks some run of Figure 4 left that it could have."""
-    path = folder / "figure4_cap.csv"
-    append = "| tail -n +2 >>" if caps else ">"
+def warn_of_unknown_caps(folders, rows, caps):
+    """Say on stderr for which digits figure4_cap.csv lacks some run of Figure 4 left that it could have."""
+    path = folders[-1] / "figure4_cap.csv"
+    append = "| tail -n +2 >>" if path.exists() else ">"
     grid = {(options["size"], options["eps"]) for _, options in figure4_left.runs()}  # what the table can have
-    unknown = [row for row in rows if cap_key(row) not in caps and (row["size"], row["eps"]) in grid]
+    usual = ADVERSARIAL_SETTINGS["dataset"], ADVERSARIAL_SETTINGS["antialias"], ADVERSARIAL_SETTINGS["attack"]
+    unknown = [row for row in rows if cap_key(row)[:3] == usual and cap_key(row) not in caps]
+    unknown = [row for row in unknown if (row["size"], row["eps"]) in grid]
     for num1, num2 in sorted({(int(row["num1"]), int(row["num2"])) for row in unknown}):
         command = f"python sweeps/figure4_cap.py --num1 {num1} --num2 {num2} {append} {shlex.quote(str(path))}"
         warn(f"{path} does not say how robust any classifier can be for {num1} and {num2}; some minutes: {command}")
@@ -441,7 +448,8 @@ def draw_left(ax, rows, title, grid, caps):
     ax.set(title=title, xlabel="$d$", ylabel=r"$\varepsilon$")
     if draw_map(ax, rows, "d", [size**2 for size in sizes], "eps", epsilons, falls=True):
         hatch_caps(ax, rows, caps)
-        draw_bound(ax, 5, "d")
+        if rows[0]["attack"] == "l2":
+            draw_bound(ax, 5, "d")
         at = f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
         ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{ended_runs(rows)}", fontsize=7.5)
 
@@ -451,7 +459,8 @@ def draw_right(ax, rows, title, grid, _):
     widths, radii = grid_axes("4 right", grid, "width", "gap")
     ax.set(title=title, xlabel="$m$", ylabel="$V$")
     if draw_map(ax, rows, "width", widths, "V", radii, falls=False):
-        draw_bound(ax, 25, "m")
+        if rows[0]["attack"] == "l2":
+            draw_bound(ax, 25, "m")
         at = f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
         ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{ended_runs(rows)}", fontsize=7.5)
 
@@ -512,8 +521,8 @@ def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) ->
 def hatch_caps(ax, rows, caps):
     """Hatch where in a map over (d, eps) no classifier can have a robust accuracy of 0.95, from eps where its cap is."""
     by_d = {}
-    for (num1, num2, d, eps), cap in caps.items():
-        if (num1, num2) == (rows[0]["num1"], rows[0]["num2"]):
+    for (*data, d, eps), cap in caps.items():
+        if data == [*cap_key(rows[0])][:-2]:
             by_d.setdefault(d, []).append((eps, cap))
     passed = {d: found.place for d, line in by_d.items() if (found := crossing(line, True, 0.95))}
     if passed:
@@ -564,7 +573,8 @@ def draw_gallery(folder: Path) -> Figure:
 
 def draw_steps(axes, net, config):
     """The first test example of each digit: nobody chose them. axes has two lines of three."""
-    digits = load_digits(config["num1"], config["num2"], config["size"], normalize=bool(config["normalize"]))
+    options = {name: config[name] for name in ("dataset", "antialias", "normalize") if name in config}
+    digits = load_digits(config["num1"], config["num2"], config["size"], **options)
     x = torch.cat([digits.test_x[digits.test_y == y][:1] for y in (-1, 1)])
     step = smallest_step(net, x)
     # At the smallest step itself f is 0, up to rounding.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lib import groups
 from lib.groups import crossings, exponents, grouped
-from lib.results import ended_by_T
+from lib.results import cap_key, ended_by_T
 
 import numpy as np
 
@@ -276,8 +276,7 @@ def by_protocol(rows, caps):
         right = [row | {"scaled": round(row["V"] * math.sqrt(row["width"]), 9)} for row in right]
         own |= {"left": grouped(left, "d"), "right": grouped(right, "width")}
         for row in left:
-            digits = row["num1"], row["num2"], row["d"]
-            known = sorted((key[3], cap) for key, cap in caps.items() if key[:3] == digits)
+            known = sorted((key[-1], cap) for key, cap in caps.items() if key[:-1] == cap_key(row)[:-1])
             row["cap_at_4"] = np.interp(4 / row["size"], *zip(*known), left=1) if known else 1
     return runs, settings
 

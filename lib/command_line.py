@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lib import RunError, stopping
 from lib.files import check_folder
-from lib.mnist import DATA_DIR
+from lib.mnist import DATA_DIR, DATASETS
 from lib.progress import note
 from lib.results import configuration_columns
 
@@ -67,9 +67,11 @@ def bare_parser(documentation: str) -> argparse.ArgumentParser:
 def training_parser(documentation: str, bs: int, lr: float, out: str) -> argparse.ArgumentParser:
     """The `bare_parser` with the options that all three training scripts share, and the defaults that they do not."""
     parser = bare_parser(documentation)
+    named = f"{', '.join(DATASETS)}, from the folder --data-dir (default: MNIST)"
+    parser.add_argument("--dataset", choices=DATASETS, default="MNIST", help=named)
     options = [
-        ("--num1", whole_number(0, 9), 0, "the digit labelled y = -1"),
-        ("--num2", whole_number(0, 9), 1, "the digit labelled y = +1"),
+        ("--num1", whole_number(0, 9), 0, "the digit, or other class, labelled y = -1"),
+        ("--num2", whole_number(0, 9), 1, "the digit, or other class, labelled y = +1"),
         ("--size", whole_number(1, 28), 28, "images are downsampled to size x size pixels, so that d = size^2"),
         ("--width", whole_number(1), 1000, "m, the number of hidden neurons"),
         ("--bs", whole_number(1), bs, "mini-batch size of SGD"),
@@ -77,7 +79,7 @@ def training_parser(documentation: str, bs: int, lr: float, out: str) -> argpars
         ("--T", whole_number(1), 1000, "train for so many epochs at most"),
         ("--seed", whole_number(0), 0, "the seed of W0, a and the order of the training examples"),
         ("--device", device, "auto", "auto, cpu or cuda"),
-        ("--data-dir", Path, DATA_DIR, "the folder that has the four .gz files in MNIST/raw"),
+        ("--data-dir", Path, DATA_DIR, "the folder that has the .gz files in MNIST/raw, or FashionMNIST/raw and so on"),
         ("--out", csv_file, out, "the CSV that the row is appended to"),
         ("--checkpoint-seconds", positive, 180, "how often to save the state of a long run, to go on from"),
     ]
@@ -87,6 +89,8 @@ def training_parser(documentation: str, bs: int, lr: float, out: str) -> argpars
     parser.add_argument("--save-dir", type=Path, metavar="", help="save the trained network in this folder")
     bias = "train the authors' network, which has a trained hidden bias and a fixed output bias"
     parser.add_argument("--bias", action="store_true", help=bias)
+    antialias = "downsample with antialiasing, which the authors' scripts do not"
+    parser.add_argument("--antialias", action="store_true", help=antialias)
     parser.add_argument("--force", action="store_true", help="run, even if the row is there already")
     return parser
 
@@ -114,7 +118,8 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 def configuration(args: argparse.Namespace, columns: list[str], C0: float, V: float) -> dict:
     """The configuration of a run, by those of the columns that say which run a row is."""
     options = vars(args) | {"d": args.size**2, "C0": C0, "V": V}
-    return {name: options[name] + 0 for name in configuration_columns(columns)}  # + 0, for rows have 1 for True
+    values = {name: options[name] for name in configuration_columns(columns)}
+    return {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
 
 
 def run(main, script: str) -> None:

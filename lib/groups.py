@@ -8,14 +8,20 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from lib.results import TEXT
+
 import numpy as np
 
 # The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged.
-SETTINGS = {"num1": 0, "num2": 1, "bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}
-ADVERSARIAL_SETTINGS = {"num1": 0, "num2": 1, "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
+DATA = {"dataset": "MNIST", "num1": 0, "num2": 1, "antialias": 0}
+SETTINGS = DATA | {"bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}
+ADVERSARIAL_SETTINGS = DATA | {"attack": "l2", "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
 
 # How a setting is described: in the name of a file, which LaTeX and shells take as it is, and in words.
 DESCRIPTIONS = {
+    "dataset": ("{}", "{}"),
+    "antialias": ("antialias", "downsampled with antialiasing"),
+    "attack": ("{}", "{} attack"),
     "bias": ("bias", "with bias"),
     "normalize": ("normalize", "inputs of norm 1"),
     "bs": ("bs{}", "batch size {}"),
@@ -31,7 +37,8 @@ def latest_of_each_run(rows: list[dict], key: list[str]) -> list[dict]:
 
     Their values are rounded to ten digits, since other programs may have saved some rows with fewer.
     """
-    rows = [row | {column: float(f"{row[column]:.10g}") for column in key} for row in rows]
+    rounded = [column for column in key if column not in TEXT]
+    rows = [row | {column: float(f"{row[column]:.10g}") for column in rounded} for row in rows]
     latest = {tuple(row[column] for column in key): row for row in rows}
     return [latest[run] for run in sorted(latest)]
 
@@ -41,7 +48,7 @@ def by_settings(defaults: dict, *files: list[dict]) -> dict[tuple, list[list[dic
     runs = {}
     for index, rows in enumerate(files):
         for row in rows:
-            settings = tuple(f"{key}={row[key]!r}".removesuffix(".0") for key in defaults if row[key] != defaults[key])
+            settings = tuple(f"{key}={row[key]}".removesuffix(".0") for key in defaults if row[key] != defaults[key])
             runs.setdefault(settings, [[] for _ in files])[index].append(row)
     return runs
 
@@ -57,7 +64,7 @@ def describe(settings: tuple) -> tuple[list[str], list[str]]:
     for setting, value in values.items():
         in_name, in_words = DESCRIPTIONS[setting]
         names.append(in_name.format(value.replace(".", "p")))  # LaTeX takes a point for the start of the ending
-        words.append(in_words.format(f"{float(value):,.10g}"))
+        words.append(in_words.format(value if setting in TEXT else f"{float(value):,.10g}"))
     return names, words
 
 

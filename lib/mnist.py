@@ -1,4 +1,4 @@
-"""MNIST as torchvision reads it, from the .gz files in data/."""
+"""MNIST and the data sets like it, as torchvision reads them, from the .gz files in data/."""
 
 import functools
 import tempfile
@@ -7,31 +7,36 @@ from pathlib import Path
 from lib import RunError
 from lib.files import remove_leftovers
 
-from torchvision.datasets import MNIST
+from torchvision.datasets import KMNIST, MNIST, QMNIST, FashionMNIST
 from torchvision.datasets.utils import check_integrity, extract_archive
 
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
+DATASETS = {kind.__name__: kind for kind in (MNIST, FashionMNIST, KMNIST, QMNIST)}
 PREFIX = "lazy-training-mnist-"
 
 
 @functools.cache
-def read(data_dir: Path) -> tuple[MNIST, MNIST]:
-    """MNIST's training and test images, from the four official .gz files in data_dir/MNIST/raw.
+def read(data_dir: Path, dataset: str = "MNIST") -> tuple[MNIST, MNIST]:
+    """The training and test images of one of the `DATASETS`, from its official .gz files in data_dir/dataset/raw.
 
     They are unpacked into a temporary folder: data_dir may be read-only, and any number of processes may read it at
-    once. Raises RunError where a file is missing or is not MNIST's by its md5 sum (Fashion-MNIST and others have files of
-    the same names), or cannot be read, or the temporary folder has no space.
+    once. Raises RunError where a file is missing or, by its md5 sum, another one (these data sets have files of the same
+    names), or cannot be read, or the temporary folder has no space.
     """
+    kind = DATASETS[dataset]
+    files = kind.resources if isinstance(kind.resources, list) else kind.resources["train"] + kind.resources["test"]
+    download = f"[D({str(data_dir)!r}, train=train, download=True) for train in (True, False)]"
     try:
         remove_leftovers(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
         with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
-            raw = Path(folder) / "MNIST" / "raw"
+            raw = Path(folder) / dataset / "raw"
             raw.mkdir(parents=True)
-            for name, md5 in MNIST.resources:
-                packed = Path(data_dir) / "MNIST" / "raw" / name
+            for url, md5 in files:
+                packed = Path(data_dir) / dataset / "raw" / Path(url).name
                 if not check_integrity(packed, md5):
-                    raise RunError(f"{packed} is missing, or is not MNIST's; put the four official .gz files there")
+                    get = f'python -c "from torchvision.datasets import {dataset} as D; {download}"'
+                    raise RunError(f"{packed} is missing, or is not {dataset}'s; get it by {get}")
                 extract_archive(packed, raw)
-            return MNIST(folder, train=True), MNIST(folder, train=False)
+            return kind(folder, train=True), kind(folder, train=False)
     except OSError as error:
-        raise RunError(f"cannot unpack MNIST: {error}") from error
+        raise RunError(f"cannot unpack {dataset}: {error}") from error

@@ -5,21 +5,28 @@ A script's columns up to and including `seed` say which run a row is; the rest s
 
 import contextlib
 import csv
+import functools
 import math
 import os
+import subprocess
 from operator import itemgetter
 from pathlib import Path
 
 from lib import RunError
-from lib.files import check_folder, locked
+from lib.files import check_folder, locked, write_whole
 from lib.progress import say, warn
 
+ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = "ntk_normal", "advtrain", "advtraingap"
 # What a row cannot have other values of than these: shares, and what is finite and above 0.
 SHARES = {"test_error", "train_robust_acc", "test_acc", "robust_test_acc", "cap"}
 ABOVE_0 = {"size", "d", "width", "C0", "V", "eps", "bs", "lr", "T"}
 
-cap_key = itemgetter("num1", "num2", "d", "eps")  # what says which cap is a row's
+# Columns that older files lack, with the only value that their rows can have had.
+ADDED = {"dataset": "MNIST", "antialias": "0", "attack": "l2", "code": ""}
+TEXT = {"dataset", "attack", "device", "code", "torch"}
+
+cap_key = itemgetter("dataset", "antialias", "attack", "num1", "num2", "d", "eps")  # what says which cap is a row's
 
 
 class Results:
@@ -77,8 +84,10 @@ def key_columns(script: str, columns: list[str]) -> list[str]:
     ]
 
 
-def _same(cell: str, value: float) -> bool:
+def _same(cell: str, value: float | str) -> bool:
     """Whether a cell has this value, in what other programs leave of its digits."""
+    if isinstance(value, str):
+        return cell == value
     try:
         return math.isclose(float(cell), value, rel_tol=2e-10)
     except ValueError:  # it may have had it
@@ -86,7 +95,7 @@ def _same(cell: str, value: float) -> bool:
 
 
 def read_rows(path: Path, columns: list[str], torn: list | None = None) -> list[dict]:
-    """The rows of a results CSV as dicts of strings; none where there is no file.
+    """The rows of a results CSV as dicts of strings; none where there is no file. What is `ADDED` to columns may lack.
 
     Raises RunError where the file cannot be read, has other columns than these, or a row is torn or has what no row can
     have. With a list torn such rows go there: the error, and the row's cells but the last, which may be half.
@@ -97,13 +106,13 @@ def read_rows(path: Path, columns: list[str], torn: list | None = None) -> list[
         with contextlib.suppress(OSError), locked(f"{path}.lock", timeout=60):
             pass
         text = _read(path)
-    header, rows = _header(path, text, columns), []
+    header, rows, added = _header(path, text, columns), [], {name: ADDED[name] for name in columns if name in ADDED}
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
         try:
             cells = next(csv.reader([line], strict=True))
             line.index("\n")  # a ValueError where the end is missing
             if number > 1 and cells:  # some editors leave empty lines
-                numbers(row := dict(zip(header, cells, strict=True)))
+                numbers(row := added | dict(zip(header, cells, strict=True)))
                 rows.append(row)
         except (csv.Error, ValueError) as error:
             reason = "a torn row, or not numbers that a run can have; complete or remove the line"
@@ -124,18 +133,34 @@ def _read(path):
 
 def _header(path, text, columns):
     header = text.partition("\n")[0].replace('"', "").split(",") if text else columns
-    if sorted(header) != sorted(columns):
+    if sorted(header) != sorted(columns) and sorted(header) != sorted(name for name in columns if name not in ADDED):
         raise RunError(f"{path} has other columns than this script writes; choose another --out, or move the file away")
     return header
 
 
-def numbers(row: dict) -> dict[str, float]:
-    """The row's cells as floats, but for those that say what it ran on. Raises ValueError, also for what cannot be."""
-    number = {column: float(value) for column, value in row.items() if column not in ("device", "torch")}
+def numbers(row: dict) -> dict[str, float | str]:
+    """The row with floats for its cells, but for text. Raises ValueError, also for what cannot be."""
+    number = {column: value if column in TEXT else float(value) for column, value in row.items()}
     for column, value in number.items():
         if (column in SHARES and not 0 <= value <= 1) or (column in ABOVE_0 and not 0 < value < math.inf):
             raise ValueError(f"{column} cannot be {value}")
     return number
+
+
+def data_in_words(row: dict) -> str:
+    """What a row's network was trained on, as its summary begins."""
+    kind = "digits" if row["dataset"] == "MNIST" else row["dataset"]
+    return "{} {num1:g}/{num2:g}, d {d:g}{}".format(kind, ", antialiased" * (row["antialias"] == 1), **row)
+
+
+@functools.cache
+def code_version() -> str:
+    """The commit of this folder, short, with + where files in it were changed since; empty where git does not know it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
+    with contextlib.suppress(OSError):
+        if (ROOT / ".git").exists():
+            return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    return ""
 
 
 def ended_by_T(row: dict) -> bool:
@@ -164,21 +189,30 @@ def belongs(path: Path, script: str) -> bool:
 
 
 def read_caps(folder: Path) -> dict[tuple, float]:
-    """The most robust accuracy that any classifier can have, by (num1, num2, d, eps); none without figure4_cap.csv.
+    """The most robust accuracy that any classifier can have, by `cap_key`; none without figure4_cap.csv.
 
     Test images with different labels within 2 eps of each other cannot both be right. Raises RunError.
     """
     path = folder / "figure4_cap.csv"
-    rows = [numbers(row) for row in read_rows(path, ["num1", "num2", "size", "d", "eps", "cap"])]
+    rows = [numbers(ADDED | row) for row in read_rows(path, ["num1", "num2", "size", "d", "eps", "cap"])]
     return {cap_key(row): row["cap"] for row in rows}
 
 
 def append_row(path: Path, columns: list[str], row: dict) -> None:
-    """Append the row to the results CSV, on a line of its own even after a torn one. Raises RunError."""
+    """Append the row to the results CSV, on a line of its own even after a torn one. Raises RunError.
+
+    A file that lacks the `ADDED` columns gets them.
+    """
     with _locked(path):
         text = _read(path)
+        header = _header(path, text, columns)
+        if lacking := [name for name in columns if name not in header]:
+            lines, added = text.splitlines(), ",".join(ADDED[name] for name in lacking)
+            text = "".join(f"{line},{end}\n" for line, end in zip(lines, [",".join(lacking)] + len(lines) * [added]))
+            write_whole(path, text.encode())
+            header += lacking
         with open(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, _header(path, text, columns), lineterminator="\n")
+            writer = csv.DictWriter(file, header, lineterminator="\n")
             if not text:
                 writer.writeheader()
             elif not text.endswith("\n"):

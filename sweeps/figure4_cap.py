@@ -1,4 +1,4 @@
-"""python sweeps/figure4_cap.py > results/figure4_cap.csv
+"""python sweeps/figure4_cap.py > results/paper/figure4_cap.csv
 
 Prints the most that any classifier's robust test accuracy can be in Figure 4 left, for every size and eps of the paper's
 grid. --num1 and --num2 take other digits. It takes some minutes.

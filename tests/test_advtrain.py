@@ -133,6 +133,19 @@ def test_every_column_is_what_the_library_says(tmp_path, script, name, radius):
     assert {column: float(row[column]) for column in expected} == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_attack_is_a_column_and_both_trains_and_tests(tmp_path, script):
+    options = "--size 5 --width 60 --T 2 --eps 0.05 --atk_iters 3 --out".split()
+    for attack in ("l2", "linf"):
+        assert script("advtrain.py", "--attack", attack, *options, tmp_path / "rows.csv").code == 0
+    l2, linf = read_rows(tmp_path / "rows.csv", advtrain.COLUMNS)
+    assert (l2["attack"], linf["attack"]) == ("l2", "linf")
+    data, net = common.load_digits(0, 1, 5, normalize=True, seed=0), TwoLayerNet(25, 60)
+    attacked_by = {"eps": 0.05, "atk_iters": 3, "attack": common.ATTACKS["linf"]}
+    schedule = {"V": 10 / 60**0.5, "lr": 0.01, "bs": 32, "T": 2, "patience": 20}
+    adversarial_training(net, data.train_x, data.train_y, **schedule, **attacked_by)
+    assert float(linf["robust_test_acc"]) == common.robust_accuracy(net, data.test_x, data.test_y, **attacked_by)
+
+
 def test_the_defaults_are_the_papers():
     parser = advtrain.adversarial_parser("", "any.csv")
     defaults = {"eps": 0.2, "atk_iters": 100, "patience": 20, "bs": 32, "lr": 0.01, "T": 1000, "width": 1000}

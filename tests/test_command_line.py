@@ -84,7 +84,7 @@ def test_bad_files_are_refused_before_training(name, tmp_path, script):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.csv").mkdir()
     os.mkfifo(tmp_path / "pipe.csv")
-    (tmp_path / "torn.csv").write_text(torn := ",".join(COLUMNS[name]) + "\n0,1,5")
+    (tmp_path / "torn.csv").write_text(torn := ",".join(COLUMNS[name]) + "\nMNIST,0,1")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\n")
     for out, reason, *others in [
         ("folder.csv", "is no file"),
@@ -108,7 +108,7 @@ def test_bad_files_are_refused_before_training(name, tmp_path, script):
         ("advtrain.py --width 20 --size 5 --T 2 --atk_iters 2 --out rows.csv", 0, "d 25, width 20"),
         ("advtrain.py --width 0", 2, "advtrain.py: error: argument --width: must be a whole number from 1"),
         ("advtrain.py --out other.csv", 1, "advtrain.py: error: other.csv has other columns"),
-        ("plot_figures.py --results none --figure 3", 1, "plot_figures.py: error: none has no rows"),
+        ("plot_figures.py --results none --figure 3", 1, "plot_figures.py: error: no rows for figure 3 in none"),
         ("benchmarks/speed.py --help", 0, ""),
         ("advtraingap.py --help", 0, ""),
     ],

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import common
 from common import LazyBall, TwoLayerNet
-from lib import RunError
+from lib import RunError, mnist
 
 import pytest
 import torch
@@ -38,6 +38,15 @@ def test_downsampling_is_bilinear_without_antialiasing():
     torch.testing.assert_close(common.load_digits(0, 1, 14).test_x, F.avg_pool2d(images, 2).flatten(1))
     inner = F.avg_pool2d(images[:, :, 1:-1, 1:-1], 2, stride=4).flatten(1)
     torch.testing.assert_close(common.load_digits(0, 1, 7).test_x, inner)
+
+
+def test_antialiasing_is_an_option(digits):
+    smooth = common.load_digits(0, 1, 5, seed=0, antialias=True)
+    assert torch.equal(smooth.train_y, digits.train_y) and (smooth.train_x - digits.train_x).abs().mean() > 0.02
+    images = mnist.read(mnist.DATA_DIR)[1]
+    first = images.data[images.targets < 2][:1, None].float() / 255
+    expected = F.interpolate(first, size=(5, 5), mode="bilinear", antialias=True).flatten()
+    torch.testing.assert_close(smooth.test_x[0], expected)
 
 
 def test_normalisation_keeps_an_all_zero_image_at_zero():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-RESULTS = Path(figure4_cap.__file__).parents[1] / "results"
+RESULTS = Path(figure4_cap.__file__).parents[1] / "results" / "paper"
 
 
 def most_edges(edges):

@@ -69,6 +69,25 @@ def test_pgd_is_autograds(net, examples, pgd_by, way, box):
     assert (y * net.f(x + stopped) <= 0)[~robust].all()
 
 
+@pytest.mark.parametrize("box", [False, True])
+def test_linf_pgd_is_autograds(net, examples, box):
+    x, y = examples
+    y, delta = y * net.f(x).detach().sign(), torch.zeros_like(x)
+    right = y * net.f(x) > 0
+    for _ in range(12):
+        delta.requires_grad_()
+        (gradient,) = torch.autograd.grad(F.softplus(-y * net.f(x + delta)).sum(), delta)
+        delta = (delta.detach() + 2.5 * 0.15 / 12 * gradient.sign()).clamp(-0.15, 0.15)
+        delta = (x + delta).clamp(0, 1) - x if box else delta
+        right &= y * net.f(x + delta) > 0
+    assert 3 < right.sum() < 47
+    (found, robust), *_ = common.ATTACKS["linf"](net, x, y, 0.15, 12, box)
+    torch.testing.assert_close(found, delta)
+    assert torch.equal(robust, right)
+    share = right.double().mean().item()
+    assert common.robust_accuracy(net, x, y, 0.15, 12, box, common.ATTACKS["linf"]) == share
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_pgd_solves_the_linear_case(digits, pgd_by, way):
     pgd_by(way)

@@ -125,7 +125,7 @@ def test_files_with_names_that_are_not_read_are_named(tmp_path, draw):
         ("--missing 1", 2, "must be a whole number from 2 to 4"),
         ("--results file", 2, "must be a folder"),
         ("--figure 2 --width 64", 2, "--width chooses nothing in figure 2"),
-        ("--figure 4", 1, "has no rows for figure 4\n"),
+        ("--figure 4", 1, "no rows for figure 4 in"),
         ("--figure 3", 1, "figure 3 compares several C0"),
         ("--figure 2 --C0 10", 1, "error: no row for figure 2 has C0 10; there is 3, 4\n"),
         ("--figure 2 3 --width 65", 1, "error: no row for figure 3 has width 65; there is 64, 100\n"),
@@ -163,7 +163,7 @@ def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
     write_ntk(tmp_path, *(ntk_row(10, 1000, 10, seed, rel_delta_mean=x) for seed, x in enumerate([0.2, 0.3, 0.7])))
     write_ntk(tmp_path, ntk_row(20, 1000, 10, 0, rel_delta_mean=0.1, no_flip=3))
     write_ntk(tmp_path, ntk_row(20, 1000, 20, 0, rel_delta_mean=55))
-    drawn = figure("2", plot_figures.read_runs(tmp_path, "ntk_normal"))
+    drawn = figure("2", plot_figures.read_runs([tmp_path], "ntk_normal"))
     panel, gradient = drawn.axes[:2]
     np.testing.assert_allclose(panel.lines[0].get_xydata(), [[100, 0.4], [400, 0.1]])
     band = panel.collections[0].get_paths()[0].get_extents()
@@ -175,8 +175,26 @@ def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
 def test_rows_that_other_programs_saved_with_fewer_digits_count_once(tmp_path):
     C0, rows = 10 / 3, []
     write_ntk(tmp_path, *(ntk_row(5, 1000, value, 0) for value in (C0, float(f"{C0:.15g}"))), ntk_row(5, 1000, C0, 1))
-    rows = plot_figures.read_runs(tmp_path, "ntk_normal")
+    rows = plot_figures.read_runs([tmp_path], "ntk_normal")
     assert [row["seed"] for row in rows] == [0, 1] and len({row["C0"] for row in rows}) == 1
+
+
+def test_of_one_run_the_users_row_wins(tmp_path):
+    for name, value in (("paper", 1.0), ("mine", 2.0)):
+        (tmp_path / name).mkdir()
+        write_ntk(tmp_path / name, ntk_row(5, 1000, 10, 0, rel_delta_mean=value))
+    write_ntk(tmp_path / "paper", ntk_row(5, 1000, 10, 1))
+    rows = plot_figures.read_runs([tmp_path / "paper", tmp_path / "mine"], "ntk_normal")
+    assert [(row["seed"], row["rel_delta_mean"]) for row in rows] == [(0, 2.0), (1, pytest.approx(2.1 / 5))]
+
+
+def test_other_data_and_attacks_have_figures_of_their_own():
+    rows = at_one_d(5, {0.1: 0.9, 0.5: 0.5})
+    others = ({"attack": "linf"}, {"dataset": "KMNIST", "antialias": 1})
+    drawn = figures("4 left", rows + [row | other for row in rows for other in others])
+    assert set(drawn) == {"figure4", "figure4-linf", "figure4-KMNIST-antialias"}
+    red = [sum("paper's" in line.get_label() for line in own.axes[0].lines) for own in drawn.values()]
+    assert sorted(red) == [0, 1, 1]  # the threshold is one for l2
 
 
 def test_networks_that_no_log_axis_shows_are_left_out_and_said(tmp_path, draw):
@@ -292,10 +310,11 @@ def hatched(drawn):
 def test_what_no_classifier_can_reach_is_hatched(tmp_path):
     write_caps(tmp_path, (5, 0.2, 1), (5, 0.3, 1), (5, 0.4, 0.9), (5, 0.5, 0.6), (28, 0.5, 1))
     rows, caps = at_one_d(5, {0.2: 1, 0.3: 1, 0.4: 0.9, 0.5: 0.6}), plot_figures.read_caps(tmp_path)
-    assert caps[0, 1, 25, 0.4] == 0.9
+    assert caps["MNIST", 0, "l2", 0, 1, 25, 0.4] == 0.9
     assert hatched(figure("4 left", rows, caps)) == pytest.approx(0.35)
     assert hatched(figure("4 left", rows)) is None
-    assert hatched(figure("4 left", [row | {"num2": 8} for row in rows], caps)) is None
+    for other in ({"num2": 8}, {"dataset": "KMNIST"}, {"attack": "linf"}, {"antialias": 1}):
+        assert hatched(figure("4 left", [row | other for row in rows], caps)) is None
 
 
 def test_a_warning_names_the_digits_whose_caps_are_unknown(tmp_path, draw):

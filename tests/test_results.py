@@ -2,12 +2,14 @@
 
 import multiprocessing
 import resource
+import subprocess
 import threading
 
 from lib import RunError
 from lib.results import (
     Results,
     append_row,
+    code_version,
     configuration_columns,
     key_columns,
     numbers,
@@ -49,6 +51,44 @@ def test_a_row_is_found_whatever_digits_other_programs_leave_of_it(path, script,
             assert results.missing([config | other]) == [config | other]
     path.write_text(path.read_text().replace(",25,", ",26,"))
     assert results.missing([config]) == []  # what follows from the rest does not matter
+
+
+def test_an_older_file_is_read_with_what_its_rows_can_only_have_had_and_gets_the_columns(path):
+    columns = ["dataset", "width", "attack", "seed", "x", "code"]
+    old = "width,seed,x\r\n300,0,7\r\n"
+    path.write_bytes(old.encode())
+    (row,) = read_rows(path, columns)
+    assert row == {"dataset": "MNIST", "width": "300", "attack": "l2", "seed": "0", "x": "7", "code": ""}
+    results = Results(path, "rows", columns, str)
+    config = {"dataset": "MNIST", "width": 300, "attack": "l2", "seed": 0}
+    assert results.missing([config, config | {"attack": "linf"}]) == [config | {"attack": "linf"}]
+    assert path.read_bytes() == old.encode()
+    append_row(path, columns, config | {"attack": "linf", "x": 8, "code": "abc"})
+    assert path.read_text() == "width,seed,x,dataset,attack,code\n300,0,7,MNIST,l2,\n300,0,8,MNIST,linf,abc\n"
+    assert [row["x"] for row in read_rows(path, columns)] == ["7", "8"]
+
+
+def test_the_code_is_the_commit_and_whether_it_was_changed(tmp_path, monkeypatch):
+    def version():
+        code_version.cache_clear()
+        return code_version()
+
+    def git(*words):
+        author = ["-c", "user.name=me", "-c", "user.email=me@here"]
+        subprocess.run(["git", "-C", tmp_path, *author, *words], check=True, capture_output=True)
+
+    monkeypatch.setattr("lib.results.ROOT", tmp_path)
+    assert version() == ""
+    (tmp_path / "file").write_text("a")
+    git("init")
+    git("add", "file")
+    git("commit", "-m", "first")
+    clean = version()
+    (tmp_path / "file").write_text("b")
+    assert len(clean) >= 7 and version() == clean + "+"
+    monkeypatch.setenv("PATH", "")
+    assert version() == ""
+    code_version.cache_clear()
 
 
 def test_a_torn_row_stops_only_the_run_that_it_may_be(path, capsys):
