@@ -88,8 +88,8 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
             dataset=args.dataset,
             antialias=args.antialias,
         )
-        d = digits.train_x.shape[1]
-        net = TwoLayerNet(d, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
+        config["d"] = digits.train_x.shape[1]
+        net = TwoLayerNet(config["d"], width=args.width, seed=args.seed, bias=args.bias).to(args.device)
         attacked_by = {"attack": ATTACKS[args.attack], "eps": args.eps, "atk_iters": args.atk_iters, "box": args.box}
         trained = adversarial_training(
             net,
@@ -104,7 +104,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
             **attacked_by,
         )
         clock = Clock(trained.seconds)
-        row = config | {"d": d} | trained._asdict()
+        row = config | trained._asdict()
         row |= {
             "test_acc": accuracy(net, digits.test_x, digits.test_y),
             "robust_test_acc": robust_accuracy(net, digits.test_x, digits.test_y, **attacked_by),
@@ -155,8 +155,8 @@ def adversarial_training(
     examples from start on it yields delta (k, d) and robust (k,), bool, of as many at a time as it likes. It may use
     autograd.
 
-    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite and where `check_closed_forms`
-    does, ValueError where the attack leaves examples out or yields other shapes.
+    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite, W leaves the ball, and where
+    `check_closed_forms` does, ValueError where the attack leaves examples out or yields other shapes.
     """
     check_closed_forms(net, x, y)
     W, ball = net.W.detach(), LazyBall(net.W0, V)
@@ -189,9 +189,9 @@ def adversarial_training(
         if (deviation := finite(ball.deviation(W).item())) > V:
             raise RunError(f"W is {deviation:.4g} from W0, outside the ball of radius {V:g}: LazyBall.project is wrong")
         progress.show(run.epoch, "robust {:.3f}, deviation {:.2f} V", robust_now, deviation / V)
-    seconds, steps = clock.seconds(), run.epoch * len(y.split(bs))
+    seconds, steps, train_loss = clock.seconds(), run.epoch * len(y.split(bs)), mean_loss(net, x + run.delta, y)
     checkpoint.keep(run, seconds)
-    return AdversarialRun(run.epoch, steps, seconds, mean_loss(net, x + run.delta, y), robust_now)
+    return AdversarialRun(run.epoch, steps, seconds, train_loss, robust_now)
 
 
 def summary(row: dict) -> str:

@@ -302,6 +302,8 @@ def _smallest_step(W, a, output_bias, x, d):
     f = (gradient * x).sum(dim=1) + output_bias
     gradient = gradient[:, :d]
     grad_norm, sign = torch.linalg.vector_norm(gradient, dim=1), f.sign()
+    # Of rows that cancel rounding leaves no more than this.
+    grad_norm *= grad_norm > 1e-14 * torch.linalg.vector_norm(W)
 
     # At x - t sign(f) gradient, f is sum_s a_s relu(p_s + t q_s) + output_bias, all times sqrt(m) until the end.
     q = (-sign[:, None] * gradient) @ W[:, :d].T
@@ -353,22 +355,21 @@ def _past_a_flip(p, q, a, output_bias, f, grad_norm):
 
     t = torch.where((f != 0) & (grad_norm > 0), 1.25 * f.abs() / grad_norm.square(), 1.0)
     flips = past(p, q, t, f.sign())
-    for growth in range(9):
-        unflipped = (~flips).nonzero().squeeze(1)
-        if len(unflipped) == 0:
-            break
-        own_p, own_q, sign = p[unflipped], q[unflipped], f[unflipped].sign()
-        t[unflipped] *= 2
-        if (
-            growth == 8
-        ):  # past the last kink f is linear: if it has not flipped there, it does before twice its root, or never
-            last = torch.where(own_q != 0, -own_p / own_q, 0).amax(dim=1).clamp(min=0)
-            height = torch.addcmul(own_p, own_q, last[:, None]).relu_() @ a + output_bias
-            root = (-height / (own_q.relu() @ a)).clamp(min=0).nan_to_num(posinf=0)
-            further = torch.maximum(t[unflipped], 2 * (last + root))
-            below = height * sign < -1e-13 * (own_p.abs().sum(dim=1) + output_bias.abs())
-            t[unflipped] = torch.where(below, last, further)
-        flips[unflipped] = past(own_p, own_q, t[unflipped], sign)
+    for _ in range(8):
+        again = (~flips).nonzero().squeeze(1)
+        if len(again) == 0:
+            return t, flips
+        t[again] *= 2
+        flips[again] = past(p[again], q[again], t[again], f[again].sign())
+    # Past the last kink f is linear: if it has not flipped there, it does before twice its root, or never.
+    again = (~flips).nonzero().squeeze(1)
+    p, q, sign = p[again], q[again], f[again].sign()
+    last = torch.where(q != 0, -p / q, 0).amax(dim=1).clamp(min=0)
+    height = torch.addcmul(p, q, last[:, None]).relu_() @ a + output_bias
+    root = (-height / (q.relu() @ a)).clamp(min=0).nan_to_num(posinf=0)
+    below = height * sign < -1e-13 * (p.abs().sum(dim=1) + output_bias.abs())
+    t[again] = torch.where(below, last, torch.maximum(t[again], 2 * (last + root)))
+    flips[again] = past(p, q, t[again], sign)
     return t, flips
 
 
@@ -432,6 +433,7 @@ def pgd(
 
     Returns (delta (n, d), the last iterates; robust (n,) bool, True where y f(x + delta) > 0 at EVERY iterate,
     delta = 0 included). On a CPU with numba a compiled way gives the same, up to rounding, in a fraction of the time.
+    Raises RunError as `fastest_pgd` does.
     """
     delta, robust = zip(*pgd_in_chunks(net, x, y, eps, atk_iters, box, stop_once_wrong))
     return torch.cat(delta), torch.cat(robust)
@@ -463,7 +465,8 @@ def robust_accuracy(
 ) -> float:
     """The share of the n examples that the attack leaves rightly classified, PGD at every iterate.
 
-    Another attack is a generator like `pgd_in_chunks`, as `advtrain.adversarial_training` takes it.
+    Another attack is a generator like `pgd_in_chunks`, as `advtrain.adversarial_training` takes it. Raises RunError as
+    `fastest_pgd` does.
     """
     if attack in ATTACKS.values():
         attack = functools.partial(attack, stop_once_wrong=True)  # for speed: once wrong is enough
@@ -541,8 +544,8 @@ def fastest_pgd(
 ) -> Callable:
     """plain or, where there is one, a compiled way to take the same steps; four of them are compared.
 
-    Raises RunError where they differ, where the gradient is not that of net.f, where PGD would not raise the `loss`, and
-    for an eps or, with a box, inputs that make no sense.
+    Raises RunError where they differ, where the gradient is not that of net.f, where PGD would not raise the `loss`, where
+    eps is not in [1e-8, 1e8] and where, with a box, inputs are not in [0, 1].
     """
     check_input_gradient(net, x)
     if not 1e-8 <= eps <= 1e8:

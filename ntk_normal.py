@@ -69,8 +69,9 @@ def main():
             dataset=args.dataset,
             antialias=args.antialias,
         )
-        d = digits.train_x.shape[1]
-        net = TwoLayerNet(d, width=args.width, seed=args.seed, bias=args.bias).to(args.device)
+        for config in configs:
+            config["d"] = digits.train_x.shape[1]
+        net = TwoLayerNet(configs[0]["d"], width=args.width, seed=args.seed, bias=args.bias).to(args.device)
         smallest_step(net, digits.test_x[:8])  # refuses a network for which it is not exact, before training takes time
         exits = train_until_exit(
             net,
@@ -84,7 +85,6 @@ def main():
         )
         for config, exited in zip(missing, exits):
             row = config | {
-                "d": d,
                 "epochs": exited.epochs,
                 "steps": exited.steps,
                 "left_ball": int(exited.left_ball),

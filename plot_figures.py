@@ -186,9 +186,7 @@ def on_log_axes(part: str, rows: list[dict]) -> list[dict]:
     if part in ("2", "3"):
         shown = [row for row in rows if all(0 < quantity(row) < math.inf for _, quantity, *_ in PANELS[:3])]
         if hidden := len(rows) - len(shown):
-            warn(
-                f"figure {part} leaves out {hidden} of {len(rows)} rows: their means are 0 or none, which no log axis has"
-            )
+            warn(f"figure {part} leaves out {hidden} of {len(rows)} rows: no gradient, or no step that flips")
         return shown
     return rows
 

@@ -17,7 +17,7 @@ def finite(value: float) -> float:
 
 
 def must_agree(one: str, other: str, difference, unit) -> None:
-    """Raise RunError unless a tensor (n,) or (n, d), one minus the other, is below 1e-4 unit for a quarter of the n.
+    """Raise RunError unless difference, a tensor (n,) or (n, d), is below 1e-4 unit, (n,) or (), for a quarter of the n.
 
     Not for all, since rounding may turn a neuron on in one of them and off in the other.
     """
@@ -26,13 +26,13 @@ def must_agree(one: str, other: str, difference, unit) -> None:
         raise RunError(f"{one} no longer fits {other}: change it likewise (docs/python.md)")
 
 
-def _in_one_line(kind, error, traceback):
+def _in_one_line(kind, error, traceback, otherwise=sys.excepthook):
     """End a script by one line after Ctrl-C while it imports PyTorch; later lib/stopping.py does."""
     script = Path(sys.argv[0])
     if kind is KeyboardInterrupt and script.resolve().parent == Path(__file__).resolve().parent.parent:
         print(f"{script.name}: interrupted", file=sys.stderr)
     else:
-        sys.__excepthook__(kind, error, traceback)
+        otherwise(kind, error, traceback)
 
 
 sys.excepthook = _in_one_line

@@ -69,11 +69,13 @@ class Checkpoint:
                 stack.enter_context(locked(self.lock, timeout=-1))
             try:
                 yield
-            except RunError:
+            except Exception:
                 if self.kept:
-                    with contextlib.suppress(RunError, OSError):
+                    try:
                         self._save(*self.kept)
-                        note(f"the state before the row is kept in {self.path}: the same command will take seconds")
+                        note(f"the state before the row is kept in {self.path}: the same command goes on from there")
+                    except (RunError, OSError) as error:
+                        warn(f"{error}; the state before the row is lost")
                 raise
             self.remove()
             stopping.defer(False)
@@ -111,7 +113,7 @@ class Checkpoint:
         """Give run the state that was saved, its tensors in place, if there is one; returns the seconds until then.
 
         From now on signals wait until the next `save_if_due`, which comes with the next step, or until `exclusive` ends.
-        A file that is damaged, is another run's or another device's or PyTorch's or of other training data, has other
+        data: the tensors trained on. A file that is damaged, is another run's, device's or PyTorch's or of other data, has other
         names or shapes than run has, or a state, a dict, that does not fit, is set aside with a warning. Raises RunError
         where the file cannot be read now.
         """
@@ -129,7 +131,7 @@ class Checkpoint:
                 reason = None
         except FileNotFoundError:
             return 0.0
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             raise RunError(f"cannot read the checkpoint {self.path} just now: {error}") from error
         except Exception as error:  # whatever a damaged file makes torch.load stumble over
             reason = f"cannot be read ({type(error).__name__})"

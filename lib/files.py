@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lib import RunError
-from lib.progress import warn
+from lib.progress import warn_once
 
 from filelock import FileLock, Timeout
 
@@ -39,7 +39,7 @@ def locked(path: Path, timeout: float):
         except Timeout:
             raise
         except OSError as error:
-            warn(f"goes on without the lock {path} ({error}): no other process may write there now")
+            warn_once(f"goes on without the lock {path} ({error}): let no other process write there meanwhile")
         yield
 
 

@@ -11,9 +11,12 @@ only by the rows of W of those that turn. What is left to know is the sign of W 
 import functools
 import importlib.util
 import math
+import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from lib.progress import warn
+from lib.progress import warn, warn_once
 
 import numpy as np
 import torch
@@ -37,7 +40,7 @@ def fastest(net, plain, steps: int, box: bool):
 
 
 def checked(way, plain, net, x, y, eps, atk_iters, box, stop_once_wrong):
-    """What a compiled way returns, except that plain does the examples again of which rounding makes it unsure."""
+    """What a compiled way returns, but for the examples that rounding makes it unsure of: plain has the last word there."""
     delta, robust, unsure = way(net, x, y, eps, atk_iters, box, stop_once_wrong)
     unsure |= ~(torch.linalg.vector_norm(delta, dim=1) <= (1 + 1e-5) * eps)
     if unsure.any():
@@ -89,8 +92,11 @@ def by_neurons(net, x, y, eps, atk_iters, box, stop_once_wrong, K):
 
 
 def rounding(W):
-    """How far rounding each row of W once moves a sum of them, in units that the ways above multiply by twice as many
-    roundings as were measured: an f or a gradient that is smaller may be nothing but that."""
+    """The length that a sum of all rows of W typically gets from rounding each of them once.
+
+    g, a running sum of rows, was measured to be off by up to 1.7 of that by neurons, and by up to 2 + 0.05 sqrt(m) by
+    prediction. What is shorter than twice as much, or an f that such a g can make, may be nothing but rounding.
+    """
     return torch.finfo(W.dtype).eps * torch.linalg.vector_norm(W).item()
 
 
@@ -118,8 +124,8 @@ def run(function, *arguments):
 
 
 @functools.cache
-def njit():
-    """numba.njit, or None where numba is not installed, is switched off or, with a warning, does not work."""
+def numba_or_none():
+    """The module numba, or None where it is not installed, is switched off or, with a warning, does not work."""
     try:
         import numba
     except Exception as error:  # whatever an installation that does not fit leads to
@@ -127,37 +133,40 @@ def njit():
             reason = " ".join([type(error).__name__, *str(error).split()])
             warn(f"numba is installed, but does not work ({reason}): PGD takes up to 15 times as long")
         return None
-    return None if numba.config.DISABLE_JIT else numba.njit
+    return None if numba.config.DISABLE_JIT else numba
 
 
 @functools.cache
 def compiled(function):
     """The function compiled by numba, or None without numba; with a warning where it cannot be kept for other runs."""
-    if njit() is None:
+    numba = numba_or_none()
+    if numba is None:
         return None
     # Sums in another order are faster, but _follow_neurons needs its two looks at a neuron to agree to the bit.
     options = {"nogil": True, "fastmath": False if function is _follow_neurons else {"reassoc", "contract"}}
-    kernel = None
+    lock, kernels = threading.Lock(), {}
 
     def call(*arguments):
-        nonlocal kernel
-        try:
-            kernel = kernel or njit()(function, cache=True, **options)
-            kernel(*arguments)
-        except Exception as error:  # whatever a cache that is damaged, full or not to be written leads to
-            warn_once(f"numba's cache does not work ({type(error).__name__}): each run spends some seconds compiling")
-            kernel = njit()(function, **options)
-            kernel(*arguments)
+        kind = tuple(argument.dtype for argument in arguments if isinstance(argument, np.ndarray))
+        with lock:  # threads come here together
+            if kind not in kernels:
+                try:
+                    kernels[kind] = numba.njit(function, cache=True, **options)
+                    kernels[kind].compile(tuple(map(numba.typeof, arguments)))
+                except Exception:  # whatever a cache that is damaged, full or not to be written leads to
+                    folder = os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).with_name("__pycache__")
+                    warn_once(
+                        f"numba's cache in {folder} does not work: runs compile anew, for seconds, until it is deleted"
+                    )
+                    kernels[kind] = numba.njit(function, **options)
+        kernels[kind](*arguments)
 
     return call
 
 
-warn_once = functools.cache(warn)
-
-
 def _advance(
     going, z, at_x, past_z, past_delta, sides, gradient, inputs, length, x, delta, y, robust, unsure, steps,
-    W, lengths, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, noise, least, rounding,
+    W, lengths, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, noise, least, epsilon,
 ):  # fmt: skip
     """As many PGD steps of each example as are cheap without a product, from z = W inputs; all but shared is updated.
 
@@ -201,16 +210,16 @@ def _advance(
             squares += moved[k] * moved[k]
             dot += moved[k] * delta_then[k]
         size = math.sqrt(squares)
-        height, known = 0.0, squares > 0
+        height, known, plane, overlap = 0.0, squares > 0, False, 0.0
         if known:
-            scale, dot = number(1 / size), number(dot / size)
+            scale, overlap = number(1 / size), number(dot / size)
             squares = number(0)
             for k in range(d):
                 along[k] = scale * moved[k]
-                across[k] = delta_then[k] - dot * along[k]
+                across[k] = delta_then[k] - overlap * along[k]
                 squares += across[k] * across[k]
             height = math.sqrt(squares)
-            plane = height > 1e-3 * size
+            plane = height > 1e-3 * max(size, abs(overlap))
             lift = number(1 / height if plane else 0.0)
             for k in range(d):
                 across[k] *= lift
@@ -218,7 +227,7 @@ def _advance(
             for s in range(m):
                 z_delta = z[j, s] - base[s]
                 z_along[s] = scale * z_delta
-                z_across[s] = lift * (z_then[s] - dot * z_along[s])
+                z_across[s] = lift * (z_then[s] - overlap * z_along[s])
                 z_then[s] = z_delta
 
         rows = 0
@@ -260,9 +269,9 @@ def _advance(
             for k in range(d):
                 rest = moved[k] - first * along[k] - second * across[k]
                 squares += rest * rest
-            # The products are rounded, which a small height between the two deltas makes larger.
-            noise = 4 * rounding * (1 + (abs(second) / height if height > 1e-3 * size else 0.0))
-            off = number(math.sqrt(squares) + noise)
+            # The products are rounded, which a small delta, or a small height between the two, makes larger.
+            grown = abs(first) / size + (abs(second) / height * (1 + abs(overlap) / size) if plane else 0.0)
+            off = number(math.sqrt(squares) + 4 * epsilon * (1 + grown))
             for s in range(m):
                 predicted = base[s] + first * z_along[s] + second * z_across[s]
                 flags[s] = predicted * side[s] <= off * lengths[s]

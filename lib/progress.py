@@ -1,5 +1,6 @@
 """What a run shows: its lines, and how far it has come, by a bar on a terminal, elsewhere by a line every minute."""
 
+import functools
 import os
 import sys
 import time
@@ -22,11 +23,18 @@ def warn(text: str) -> None:
     note(f"warning: {text}")
 
 
+@functools.cache
+def warn_once(text: str) -> None:
+    """Print a warning that this process has not printed before."""
+    warn(text)
+
+
 def _print(text, stream):
     try:
         tqdm.write(text, file=stream)
         stream.flush()
     except OSError:  # a reader that goes away, as after `| head`, or a closed terminal, ends no run
+        # Python would try again when it ends, and exit with another code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

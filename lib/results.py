@@ -18,9 +18,8 @@ from lib.progress import say, warn
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = "ntk_normal", "advtrain", "advtraingap"
-# What a row cannot have other values of than these: shares, and what is finite and above 0.
 SHARES = {"test_error", "train_robust_acc", "test_acc", "robust_test_acc", "cap"}
-ABOVE_0 = {"size", "d", "width", "C0", "V", "eps", "bs", "lr", "T"}
+ABOVE_0 = {"size", "d", "width", "C0", "V", "eps", "atk_iters", "bs", "lr", "T"}
 
 # Columns that older files lack, with the only value that their rows can have had.
 ADDED = {"dataset": "MNIST", "antialias": "0", "attack": "l2", "code": ""}
@@ -85,7 +84,7 @@ def key_columns(script: str, columns: list[str]) -> list[str]:
 
 
 def _same(cell: str, value: float | str) -> bool:
-    """Whether a cell has this value, in what other programs leave of its digits."""
+    """Whether a cell has this value, in what other programs leave of its digits: seeds of ten digits differ by 4e-10."""
     if isinstance(value, str):
         return cell == value
     try:
@@ -103,7 +102,7 @@ def read_rows(path: Path, columns: list[str], torn: list | None = None) -> list[
     text = _read(path)
     if text and not text.endswith("\n") and os.path.exists(f"{path}.lock"):
         # The last row may just be on its way into the file. Where the lock cannot be had, reading again must do.
-        with contextlib.suppress(OSError), locked(f"{path}.lock", timeout=60):
+        with contextlib.suppress(OSError), locked(f"{os.path.realpath(path)}.lock", timeout=60):
             pass
         text = _read(path)
     header, rows, added = _header(path, text, columns), [], {name: ADDED[name] for name in columns if name in ADDED}
@@ -115,7 +114,7 @@ def read_rows(path: Path, columns: list[str], torn: list | None = None) -> list[
                 numbers(row := added | dict(zip(header, cells, strict=True)))
                 rows.append(row)
         except (csv.Error, ValueError) as error:
-            reason = "a torn row, or not numbers that a run can have; complete or remove the line"
+            reason = f"a torn row, or not numbers that a run can have ({error}); complete or remove the line"
             refused = RunError(f"{path}, line {number}: {reason}")
             if torn is None or number == 1:
                 raise refused from error
@@ -142,8 +141,11 @@ def numbers(row: dict) -> dict[str, float | str]:
     """The row with floats for its cells, but for text. Raises ValueError, also for what cannot be."""
     number = {column: value if column in TEXT else float(value) for column, value in row.items()}
     for column, value in number.items():
-        if (column in SHARES and not 0 <= value <= 1) or (column in ABOVE_0 and not 0 < value < math.inf):
-            raise ValueError(f"{column} cannot be {value}")
+        most = 1 if column in SHARES else row.get("V") if column == "max_deviation" else math.inf
+        if column in TEXT or (math.isnan(value) and column.endswith(("_mean", "_std"))):  # of steps where none flips
+            continue
+        if not 0 <= value <= (1 + 1e-9) * float(most) or value == math.inf or (value == 0 and column in ABOVE_0):
+            raise ValueError(f"{column} cannot be {value:g}")
     return number
 
 
@@ -226,7 +228,8 @@ def append_row(path: Path, columns: list[str], row: dict) -> None:
 @contextlib.contextmanager
 def _locked(path):
     """A context in which no other process appends to the file. Raises RunError where it cannot be written."""
-    check_folder(Path(os.path.realpath(path)).parent)  # where a link leads to
+    path = Path(os.path.realpath(path))  # of all links to a file the lock is one
+    check_folder(path.parent)
     try:
         if _exists(path):
             open(path, "a").close()

@@ -11,6 +11,7 @@ from lib import RunError, files, mnist
 from lib.stopping import Stopped
 
 import pytest
+from filelock import Timeout
 
 
 def test_a_folder_is_made_and_left_empty_or_is_an_error(tmp_path):
@@ -55,10 +56,19 @@ def test_a_file_system_without_locks_is_said_and_does_without(tmp_path, monkeypa
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr("fcntl.flock", flock)
-    for _ in range(2):
+    for warnings in (1, 0):
         with files.locked(tmp_path / "a.lock", timeout=-1):
             warned = capsys.readouterr().err
-            assert warned.count("\n") == 1 and "without the lock" in warned and "a.lock" in warned
+            assert warned.count("\n") == warned.count(f"without the lock {tmp_path / 'a.lock'}") == warnings
+
+
+def test_a_lock_that_another_process_has_is_waited_for(tmp_path):
+    with (
+        files.locked(tmp_path / "a.lock", timeout=0),
+        pytest.raises(Timeout),
+        files.locked(tmp_path / "a.lock", timeout=0),
+    ):
+        pass
 
 
 def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path):

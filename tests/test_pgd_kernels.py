@@ -272,7 +272,7 @@ def test_without_numba_nothing_is_compiled(monkeypatch, capsys):
     pytest.importorskip("numba")
 
     def as_without():
-        pgd_kernels.njit.cache_clear()
+        pgd_kernels.numba_or_none.cache_clear()
         pgd_kernels.compiled.cache_clear()
         way = pgd_kernels.fastest(TwoLayerNet(6, 40), common.plain_pgd, steps=10**6, box=False)
         return way is common.plain_pgd, capsys.readouterr().err
@@ -287,7 +287,7 @@ def test_without_numba_nothing_is_compiled(monkeypatch, capsys):
         without, warned = as_without()
         assert without and warned.count("\n") == 1 and "does not work (ModuleNotFoundError" in warned
     finally:
-        pgd_kernels.njit.cache_clear()
+        pgd_kernels.numba_or_none.cache_clear()
         pgd_kernels.compiled.cache_clear()
 
 
