@@ -26,4 +26,4 @@ def runs(laptop=False, authors=False):
 if __name__ == "__main__":
     from lines import print_lines
 
-    print_lines(__doc__, runs, authors=True)
+    print_lines(__doc__, runs)

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from lib import RunError
@@ -26,6 +27,12 @@ PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
             105,
             "python ntk_normal.py --width 1000 --size 5 --C0 10 --seed 0",
             "python ntk_normal.py --width 100000 --size 28 --C0 10 --seed 4",
+        ),
+        (
+            "figure2 --quick",
+            7,
+            "python ntk_normal.py --width 1000 --size 5 --C0 10 --seed 0",
+            "python ntk_normal.py --width 1000 --size 28 --C0 10 --seed 0",
         ),
         (
             "figure3",
@@ -72,6 +79,34 @@ def test_lines_may_go_to_head():
         assert process.stdout.readline().startswith("python advtrain.py ")
         process.stdout.close()  # 2,400 lines are more than a pipe holds
         assert process.stderr.read() == ""
+
+
+@pytest.mark.slow
+def test_jobs_run_a_grid_here_and_name_what_failed(tmp_path, capsys):
+    rows = tmp_path / "rows.csv"
+    tiny = {"width": 20, "size": 5, "T": 1, "out": rows}
+    failing = {"num2": 0, **tiny}
+    runs = [("ntk_normal.py", options) for options in (failing, tiny, {"seed": 1, **tiny})]
+    assert lines.run_each(runs, jobs=2) == 1
+    assert len(rows.read_text().splitlines()) == 1 + 2
+    *_, done, command, reason = capsys.readouterr().err.splitlines()
+    assert done == "3 of 3 runs done, 0 left" and command == lines.line("ntk_normal.py", failing)
+    assert "exit code 2: ntk_normal.py: error: --num1 and --num2 must be" in reason
+
+
+@pytest.mark.slow
+def test_sigterm_to_a_sweep_with_jobs_is_passed_on_to_the_runs(tmp_path):
+    long = {"width": 300, "size": 10, "C0": 900, "checkpoint-seconds": 0.1, "out": str(tmp_path / "rows.csv")}
+    runs = [("ntk_normal.py", {"seed": seed, **long}) for seed in range(3)]
+    code = f"import sys; from sweeps import lines; sys.exit(lines.run_each({runs}, jobs=2))"
+    sweep = subprocess.Popen([sys.executable, "-c", code], cwd=lines.ROOT, **PIPES)
+    while len(list(tmp_path.glob("checkpoints/*.checkpoint"))) < 2 and sweep.poll() is None:
+        time.sleep(0.1)
+    sweep.send_signal(signal.SIGTERM)
+    last = sweep.communicate(timeout=60)[1].splitlines()[-1]
+    assert sweep.returncode == 143
+    assert last == "interrupted by SIGTERM; the same command goes on from here"
+    assert len(list(tmp_path.glob("checkpoints/*.checkpoint"))) == 2 and not (tmp_path / "rows.csv").exists()
 
 
 def task_of_a_job_array(tmp_path, task, skip="0", **more):
