@@ -24,7 +24,7 @@ CHOICES = {
 
 def print_lines(documentation, runs):
     """The whole of a script: print the command lines of runs(...), or run them; its arguments are the script's flags."""
-    command, _, description = documentation.partition("\n")
+    command, _, description = (documentation or "").partition("\n")
     parser = argparse.ArgumentParser(usage=command, description=description, allow_abbrev=False)
     parser.add_argument("--jobs", type=int, metavar="N", help="print no commands but run them here, N at a time")
     for choice in inspect.signature(runs).parameters:
