@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import re
 import signal
 import sys
@@ -112,6 +113,9 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     for folder in filter(None, (args.save_dir, args.checkpoint_dir)):
         check_folder(folder)
     args.checkpoint_dir = args.checkpoint_dir or args.out.parent / "checkpoints"
+    # Threads that share a small network wait for each other, on a busy machine most of the time.
+    if args.width < 2000 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     return args
 
 

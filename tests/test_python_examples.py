@@ -18,7 +18,10 @@ def test_the_examples_of_the_documentation_run_one_after_the_other(script, tmp_p
     names = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(block, names)
-    weaker, trained, robust, exited = capsys.readouterr().out.splitlines()
+    flipped, weaker, trained, robust, one_step, exited = capsys.readouterr().out.splitlines()
+    assert flipped.startswith("1.0 0.0 0.043")
+    assert 0 < float(one_step) < 1
+    names["common"].ATTACKS.pop("fgm")
 
     common, digits, delta = names["common"], names["digits"], names["delta"]
     saved, _ = common.load_network(*tmp_path.glob("saved/*"))
