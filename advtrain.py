@@ -6,6 +6,7 @@ V = C0/sqrt(m), then the robust test accuracy of the final network. Appends one 
 
 import argparse
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -26,7 +27,17 @@ from common import (
 from lib import RunError, command_line, finite
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
-from lib.results import Results, code_version, data_in_words, ended_by_T, inside_the_border, never_robust, numbers
+from lib.results import (
+    CURVES,
+    Results,
+    append_row,
+    code_version,
+    data_in_words,
+    ended_by_T,
+    inside_the_border,
+    never_robust,
+    numbers,
+)
 
 import torch
 
@@ -91,6 +102,11 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
         config["d"] = digits.train_x.shape[1]
         net = TwoLayerNet(config["d"], width=args.width, seed=args.seed, bias=args.bias).to(args.device)
         attacked_by = {"attack": ATTACKS[args.attack], "eps": args.eps, "atk_iters": args.atk_iters, "box": args.box}
+
+        def log(**measured):
+            measured["test_acc"] = accuracy(net, digits.test_x, digits.test_y)
+            append_row(args.log, CURVES, {"run": checkpoint.title} | measured)
+
         trained = adversarial_training(
             net,
             digits.train_x,
@@ -101,6 +117,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
             T=args.T,
             patience=args.patience,
             checkpoint=checkpoint,
+            log=log if args.log else None,
             **attacked_by,
         )
         clock = Clock(trained.seconds)
@@ -143,6 +160,7 @@ def adversarial_training(
     box: bool = False,
     checkpoint: Checkpoint = NO_CHECKPOINT,
     attack=pgd_in_chunks,
+    log: Callable[..., None] | None = None,
 ) -> AdversarialRun:
     """Projected adversarial training in the lazy ball B_{2,inf}(W0, V) (Section 5.2); net is trained in place.
 
@@ -155,6 +173,8 @@ def adversarial_training(
     examples from start on it yields delta (k, d) and robust (k,), bool, of as many at a time as it likes. It may use
     autograd.
 
+    With log, it calls log(epoch=, train_loss=, train_robust_acc=, deviation_over_V=) before the first epoch and after each.
+
     Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite, W leaves the ball, and where
     `check_closed_forms` does, ValueError where the attack leaves examples out or yields other shapes.
     """
@@ -165,7 +185,8 @@ def adversarial_training(
     run.delta, run.robust = torch.zeros_like(x), torch.zeros_like(y, dtype=torch.bool)
     clock = Clock(checkpoint.restore(run, (x, y)))
     # After T epochs of training the attack comes once more, for the measures of the final network.
-    progress = Progress(checkpoint.title, range(run.epoch, T + 1), total=T, unit="epoch")
+    progress = Progress(checkpoint.title, range(run.epoch, T + 1), unit="epoch")
+    deviation = ball.deviation(W).item()
     for run.epoch in progress:
         for delta, robust in attack(net, x, y, eps, atk_iters, box, start=run.attacked):
             part = slice(run.attacked, run.attacked + len(delta))
@@ -176,6 +197,9 @@ def adversarial_training(
         if run.attacked != len(y):
             raise ValueError(f"the attack gave delta for {run.attacked} of {len(y)} examples")
         robust_now = run.robust.double().mean().item()
+        if log and run.batch == 0:
+            loss_now = mean_loss(net, x + run.delta, y)
+            log(epoch=run.epoch, train_loss=loss_now, train_robust_acc=robust_now, deviation_over_V=deviation / V)
         stalled = run.stalled + 1 if robust_now - run.accuracy <= 1e-4 else 0
         if run.epoch == T or stalled > patience:
             break
@@ -188,7 +212,8 @@ def adversarial_training(
         run.stalled, run.accuracy, run.attacked, run.batch = stalled, robust_now, 0, 0
         if (deviation := finite(ball.deviation(W).item())) > V:
             raise RunError(f"W is {deviation:.4g} from W0, outside the ball of radius {V:g}: LazyBall.project is wrong")
-        progress.show(run.epoch, "robust {:.3f}, deviation {:.2f} V", robust_now, deviation / V)
+        words = f"robust {robust_now:.3f}, deviation {deviation / V:.2f} V"
+        progress.show(run.epoch, lambda words=words: words)
     seconds, steps, train_loss = clock.seconds(), run.epoch * len(y.split(bs)), mean_loss(net, x + run.delta, y)
     checkpoint.keep(run, seconds)
     return AdversarialRun(run.epoch, steps, seconds, train_loss, robust_now)

@@ -8,13 +8,14 @@ Appends one row for each --C0 to a CSV.
 import argparse
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import NamedTuple
 
 from common import (
     LazyBall,
     TwoLayerNet,
+    accuracy,
     check_closed_forms,
     load_digits,
     loss_gradient,
@@ -26,7 +27,7 @@ from common import (
 from lib import RunError, command_line, finite, sgd_kernels
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
-from lib.results import Results, code_version, data_in_words, ended_by_T, numbers
+from lib.results import CURVES, Results, append_row, code_version, data_in_words, ended_by_T, numbers
 
 import torch
 
@@ -73,6 +74,11 @@ def main():
             config["d"] = digits.train_x.shape[1]
         net = TwoLayerNet(configs[0]["d"], width=args.width, seed=args.seed, bias=args.bias).to(args.device)
         smallest_step(net, digits.test_x[:8])  # refuses a network for which it is not exact, before training takes time
+
+        def log(**measured):
+            measured |= {"test_acc": accuracy(net, digits.test_x, digits.test_y), "train_robust_acc": math.nan}
+            append_row(args.log, CURVES, {"run": checkpoint.title} | measured)
+
         exits = train_until_exit(
             net,
             digits.train_x,
@@ -82,6 +88,7 @@ def main():
             bs=args.bs,
             T=args.T,
             checkpoint=checkpoint,
+            log=log if args.log else None,
         )
         for config, exited in zip(missing, exits):
             row = config | {
@@ -137,6 +144,7 @@ def train_until_exit(
     bs: int,
     T: int,
     checkpoint: Checkpoint = NO_CHECKPOINT,
+    log: Callable[..., None] | None = None,
 ) -> Iterator[Exit]:
     """SGD on the logistic loss until net leaves the largest of the lazy balls, or for T epochs (Section 5.1).
 
@@ -144,6 +152,9 @@ def train_until_exit(
     it, net is the last iterate INSIDE that ball; training then goes on from the iterate outside. Batches of bs
     examples are taken in the order of x (n, d) and y (n,), the same every epoch. With a `Checkpoint` it saves its
     state now and then, and goes on from the one it finds.
+
+    With log, it calls log(epoch=, train_loss=, deviation_over_V=) before each epoch, V being the largest ball's, with net's W
+    as it is then.
 
     Raises RunError where a weight becomes NaN or infinite, net or its first step is outside a ball, and where
     `check_closed_forms` does.
@@ -166,10 +177,13 @@ def train_until_exit(
         sgd.put_back(W)
 
     last = T * len(batches)
-    progress = Progress(checkpoint.title, range(run.step, last), total=last, unit="step")
+    progress = Progress(checkpoint.title, range(run.step, last), unit="step")
     for run.step in progress:
         checkpoint.save_if_due(run, clock)
         epoch, batch = divmod(run.step, len(batches))
+        if log and batch == 0:
+            sgd.put_back(W)
+            log(epoch=epoch, train_loss=mean_loss(net, x, y), deviation_over_V=ball.deviation(W).item() / ball.V)
         batch_x, batch_y, batch_lengths = batches[batch]
         gradient = sgd.loss_gradient(W, net.a, net.output_bias, batch_x, batch_y)
         # W is measured only where it may have left the ball.
@@ -191,7 +205,9 @@ def train_until_exit(
             if not radii:
                 return
             clock = Clock(seconds)  # what the caller did does not count
-        progress.show(run.step, "deviation <= {:.2f} V, balls left: {}", reach / radii[0], len(radii))
+        progress.show(
+            run.step, lambda: f"deviation {ball.deviation(W).item() / radii[0]:.2f} V, balls left: {len(radii)}"
+        )
     seconds = clock.seconds()
     keep(W)
     checkpoint.keep(SimpleNamespace(W=W, radii=radii, step=last), seconds)

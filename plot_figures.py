@@ -1,10 +1,10 @@
 """python plot_figures.py --results results/paper results --out figures --figure 2 3 4
 
 Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py wrote
-to the folders --results; of a run in several the last folder's row counts. When it draws all of them, it also writes what the rows say of the paper's claims, claims.md. The
-files figure2, figure3 and figure4 hold the runs with the scripts' default settings. Runs with other digits, bs, lr, T,
-atk_iters or patience are never averaged with those: they get figures of their own, named after what differs, such as
-figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box get panels. Where
+to the folders --results; of a run in several the last folder's row counts. When it draws all of them, it also writes what
+the rows say of the paper's claims, claims.md. The files figure2, figure3 and figure4 hold the runs with the scripts'
+default settings. Runs with other data, attacks, bs, lr, T, atk_iters or patience are never averaged with those: they get
+figures of their own, named after what differs, such as figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box get panels. Where
 rows have several C0 or widths, Figure 2 takes one C0, Figure 3 one width, Figure 4 left one of both: what --C0 and
 --width say, else the paper's if it has half as many cells as any other, else the one with most. Of other widths there
 are Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
@@ -25,7 +25,7 @@ from pathlib import Path
 import advtrain
 import ntk_normal
 from common import load_digits, load_network, smallest_step
-from lib import RunError, claims, command_line
+from lib import RunError, claims, command_line, results
 from lib.files import check_folder, write_whole
 from lib.groups import (
     ADVERSARIAL_SETTINGS,
@@ -77,6 +77,8 @@ PANELS = [
     ("added: step size at norm 1", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
 ]
 CURVES = {"width": "$m$", "C0": "$C_0$"}  # what tells their curves apart
+LEARNING = {"train_loss": "training loss", "train_robust_acc": "robust training accuracy", "test_acc": "test accuracy"}
+LEARNING |= {"deviation_over_V": "deviation / $V$"}
 # Figure 4: how the lines are drawn along which robust accuracy passes a level.
 LEVELS = {0.95: ("-", "^"), 0.5: ("--", "o"), 0.05: (":", "v")}
 
@@ -90,6 +92,12 @@ MARKERS = "os^Dv<>pP*"
 
 def main():
     args = parse_arguments()
+    matplotlib.use("Agg")  # draws without a display
+    plt.rcdefaults()  # whatever the user's matplotlibrc says
+    plt.rcParams.update(STYLE)
+    if args.curves:
+        save({"curves": draw_learning(args.curves)}, args.out)
+        return
     for folder in args.results:
         warn_of_unread_files(folder)
     if args.missing is not None:
@@ -100,8 +108,8 @@ def main():
 
 def parse_arguments() -> argparse.Namespace:
     parser = command_line.bare_parser(__doc__)
-    results = "the folders with the CSVs (default: results/paper, which has ours, and results, where yours are)"
-    parser.add_argument("--results", type=Path, nargs="+", default=RESULTS, metavar="FOLDER", help=results)
+    folders = "the folders with the CSVs (default: results/paper, which has ours, and results, where yours are)"
+    parser.add_argument("--results", type=Path, nargs="+", default=RESULTS, metavar="FOLDER", help=folders)
     parser.add_argument("--out", type=Path, default="figures", help="the folder to draw into (default: figures)")
     figure = {"type": command_line.whole_number(2, 4), "nargs": "+", "default": [2, 3, 4]}
     parser.add_argument("--figure", **figure, help="which of the figures 2, 3 and 4 (default: all)")
@@ -118,6 +126,9 @@ def parse_arguments() -> argparse.Namespace:
     choice = "where the rows have several (default: the paper's, if it has enough rows)"
     for option, kind, figures in (("--C0", command_line.positive, "2"), ("--width", command_line.whole_number(1), "3")):
         parser.add_argument(option, type=kind, metavar="", help=f"that of Figures {figures} and 4 left, {choice}")
+    parser.add_argument(
+        "--curves", type=Path, metavar="FILE", help="only draw the curves that a script's --log wrote there"
+    )
     args = parser.parse_args()
     if files := [str(path) for path in args.results if path.is_file()]:
         parser.error(f"--results must be a folder, not the file {files[0]}")
@@ -140,9 +151,6 @@ def print_missing(args):
 
 def draw(args):
     """Draw the figures asked for and, if these are all, write the claims. Raises RunError where there is nothing to."""
-    matplotlib.use("Agg")  # draws without a display
-    plt.rcdefaults()  # whatever the user's matplotlibrc says
-    plt.rcParams.update(STYLE)
     parts = parts_of(args.figure)
     rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
     chosen = {part: on_log_axes(part, choose(part, rows[script], args)) for part, (script, _) in parts.items()}
@@ -537,6 +545,23 @@ def draw_bound(ax, scale, symbol):
     style = {"color": "tab:red", "linewidth": 1.5, "path_effects": [withStroke(linewidth=2.6, foreground="white")]}
     label = rf"the paper's ${scale}\,/\sqrt{{{symbol}}}$"
     ax.plot(x, scale / np.sqrt(x), **style, label=label, scaley=False, zorder=3)
+
+
+# ----------------------------------------------------------------------------------------------- learning curves
+
+
+def draw_learning(path: Path) -> Figure:
+    """What --log wrote of each run over its epochs; a kill may make an epoch come twice. Raises RunError."""
+    rows = {(row["run"], row["epoch"]): row for row in map(numbers, read_rows(path, results.CURVES))}
+    if not rows:
+        raise RunError(f"{path} has no rows")
+    drawn, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
+    for ax, (column, title) in zip(axes, LEARNING.items()):
+        for run, own in grouped(rows.values(), "run").items():
+            ax.plot([row["epoch"] for row in own], [row[column] for row in own], label=run)
+        ax.set(title=title, xlabel="epoch", **{"yscale": "log"} if column == "train_loss" else {"ylim": (0, None)})
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", frameon=False)
+    return drawn
 
 
 # ----------------------------------------------------------------------------------------------------- gallery

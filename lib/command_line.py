@@ -87,6 +87,8 @@ def training_parser(documentation: str, bs: int, lr: float, out: str) -> argpars
     add_options(parser, options)
     folder = "where to save it (default: checkpoints, beside --out)"
     parser.add_argument("--checkpoint-dir", type=Path, metavar="", help=folder)
+    log = "append a row an epoch to this CSV: losses, accuracies, deviation (plot_figures.py --curves)"
+    parser.add_argument("--log", type=csv_file, metavar="", help=log)
     parser.add_argument("--save-dir", type=Path, metavar="", help="save the trained network in this folder")
     bias = "train the authors' network, which has a trained hidden bias and a fixed output bias"
     parser.add_argument("--bias", action="store_true", help=bias)
@@ -110,7 +112,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     args = parser.parse_args()
     if args.num1 == args.num2:
         parser.error(f"--num1 and --num2 must be two different digits, not {args.num1} twice")
-    for folder in filter(None, (args.save_dir, args.checkpoint_dir)):
+    for folder in filter(None, (args.save_dir, args.checkpoint_dir, args.log and args.log.parent)):
         check_folder(folder)
     args.checkpoint_dir = args.checkpoint_dir or args.out.parent / "checkpoints"
     # Threads that share a small network wait for each other, on a busy machine most of the time.

@@ -4,6 +4,7 @@ import functools
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from tqdm import tqdm
 
@@ -41,21 +42,23 @@ def _print(text, stream):
 class Progress:
     """The steps of a run, a range, to loop over. name tells the run apart from others; without one, no lines."""
 
-    def __init__(self, name: str | None, steps: range, total: int, unit: str):
-        form = "{desc}: {n_fmt} of at most {total_fmt} {unit}s [{elapsed}, {rate_fmt}{postfix}]"
-        self.bar = tqdm(steps, name or "training", total, unit=unit, initial=steps.start, disable=None, bar_format=form)
+    def __init__(self, name: str | None, steps: range, unit: str):
+        form = "{desc}: {unit} {n_fmt} [{elapsed}, {rate_fmt}{postfix}]"  # not of how many: most runs end long before
+        self.bar = tqdm(steps, name or "training", unit=unit, initial=steps.start, disable=None, bar_format=form)
         self.name, self.unit, self.shown_at = name, unit, time.monotonic()
         if self.bar.disable and name:
-            note(f"{name}: starts at {unit} {steps.start:,}, of at most {total:,}")
+            note(f"{name}: starts at {unit} {steps.start:,}")
 
     def __iter__(self):
         with self.bar:  # closed when the loop ends, however it does
             yield from self.bar
 
-    def show(self, step: int, words: str, *values) -> None:
-        """Show the words, now and then, with the values put into their {}."""
+    def show(self, step: int, words: Callable[[], str]) -> None:
+        """Show the words that the function gives, once a second in the bar, else once a minute: they may cost a little."""
+        if time.monotonic() - self.shown_at < (60 if self.bar.disable else 1):
+            return
+        self.shown_at = time.monotonic()
         if not self.bar.disable:
-            self.bar.set_postfix_str(words.format(*values), refresh=False)
-        elif self.name and time.monotonic() - self.shown_at >= 60:
-            self.shown_at = time.monotonic()
-            note(f"{self.name}: {self.unit} {step:,}, {words.format(*values)}")
+            self.bar.set_postfix_str(words(), refresh=False)
+        elif self.name:
+            note(f"{self.name}: {self.unit} {step:,}, {words()}")

@@ -21,9 +21,11 @@ SCRIPTS = "ntk_normal", "advtrain", "advtraingap"
 SHARES = {"test_error", "train_robust_acc", "test_acc", "robust_test_acc", "cap"}
 ABOVE_0 = {"size", "d", "width", "C0", "V", "eps", "atk_iters", "bs", "lr", "T"}
 
+# The columns of what --log writes, one row an epoch.
+CURVES = ["run", "epoch", "train_loss", "train_robust_acc", "test_acc", "deviation_over_V"]
 # Columns that older files lack, with the only value that their rows can have had.
 ADDED = {"dataset": "MNIST", "antialias": "0", "attack": "l2", "code": ""}
-TEXT = {"dataset", "attack", "device", "code", "torch"}
+TEXT = {"run", "dataset", "attack", "device", "code", "torch"}
 
 cap_key = itemgetter("dataset", "antialias", "attack", "num1", "num2", "d", "eps")  # what says which cap is a row's
 
@@ -142,7 +144,8 @@ def numbers(row: dict) -> dict[str, float | str]:
     number = {column: value if column in TEXT else float(value) for column, value in row.items()}
     for column, value in number.items():
         most = 1 if column in SHARES else row.get("V") if column == "max_deviation" else math.inf
-        if column in TEXT or (math.isnan(value) and column.endswith(("_mean", "_std"))):  # of steps where none flips
+        # Of networks that no step flips there are no means, and of Section 5.1's curves no robust accuracy.
+        if column in TEXT or (math.isnan(value) and (column.endswith(("_mean", "_std")) or "run" in row)):
             continue
         if not 0 <= value <= (1 + 1e-9) * float(most) or value == math.inf or (value == 0 and column in ABOVE_0):
             raise ValueError(f"{column} cannot be {value:g}")

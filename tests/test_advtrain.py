@@ -7,7 +7,7 @@ import common
 from advtrain import adversarial_training
 from common import LazyBall, TwoLayerNet, loss_gradient, sgd_step
 from lib import RunError
-from lib.results import read_rows
+from lib.results import CURVES, numbers, read_rows
 
 import pytest
 import torch
@@ -144,6 +144,30 @@ def test_the_attack_is_a_column_and_both_trains_and_tests(tmp_path, script):
     schedule = {"V": 10 / 60**0.5, "lr": 0.01, "bs": 32, "T": 2, "patience": 20}
     adversarial_training(net, data.train_x, data.train_y, **schedule, **attacked_by)
     assert float(linf["robust_test_acc"]) == common.robust_accuracy(net, data.test_x, data.test_y, **attacked_by)
+
+
+@pytest.mark.parametrize("name", ["advtrain.py", "ntk_normal.py"])
+def test_the_log_has_a_row_an_epoch_of_what_the_network_then_is(tmp_path, script, name):
+    options = f"{name} --size 5 --width 60 --C0 50 --out {tmp_path / 'rows.csv'} --log {tmp_path / 'log' / 'curves.csv'}"
+    options += " --eps 0.1 --atk_iters 3" if name == "advtrain.py" else ""
+    for T in (1, 3):
+        assert script(*options.split(), "--T", T).code == 0
+    logged = [numbers(row) for row in read_rows(tmp_path / "log" / "curves.csv", CURVES)]
+    rows = [numbers(row) for row in read_rows(tmp_path / "rows.csv", sys.modules[name[:-3]].COLUMNS)]
+    assert len({row["run"] for row in logged}) == 1
+    if name == "advtrain.py":  # the network before the first epoch, and after each
+        assert [row["epoch"] for row in logged] == [0, 1, 0, 1, 2, 3]
+        ends = logged[1], logged[5]
+        for end, row in zip(ends, rows):
+            assert all(end[column] == row[column] for column in ("train_loss", "train_robust_acc", "test_acc"))
+            assert end["deviation_over_V"] == pytest.approx(row["max_deviation"] / row["V"])
+    else:  # before each
+        assert [row["epoch"] for row in logged] == [0, 0, 1, 2]
+        after_1, row = logged[2], rows[0]
+        assert (
+            after_1["train_loss"] == pytest.approx(row["train_loss"]) and after_1["test_acc"] == 1 - row["test_error"]
+        )
+        assert after_1["deviation_over_V"] == pytest.approx(row["max_deviation"] / row["V"])
 
 
 def test_the_defaults_are_the_papers():

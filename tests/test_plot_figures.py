@@ -2,6 +2,7 @@
 
 import common
 import plot_figures
+from lib import results
 from sweeps import figure2, figure3, figure4_left, lines
 
 import numpy as np
@@ -177,6 +178,20 @@ def test_rows_that_other_programs_saved_with_fewer_digits_count_once(tmp_path):
     write_ntk(tmp_path, *(ntk_row(5, 1000, value, 0) for value in (C0, float(f"{C0:.15g}"))), ntk_row(5, 1000, C0, 1))
     rows = plot_figures.read_runs([tmp_path], "ntk_normal")
     assert [row["seed"] for row in rows] == [0, 1] and len({row["C0"] for row in rows}) == 1
+
+
+def test_learning_curves_are_drawn_of_each_run(tmp_path, draw):
+    path, columns = (
+        tmp_path / "curves.csv",
+        ["run", "epoch", "train_loss", "train_robust_acc", "test_acc", "deviation_over_V"],
+    )
+    assert "no rows" in draw("--curves", path).stderr
+    for run, epoch in (("a, b", 0), ("a, b", 1), ("c", 0), ("a, b", 1)):
+        row = dict.fromkeys(columns, 0.5) | {"run": run, "epoch": epoch, "train_robust_acc": "nan"}
+        results.append_row(path, columns, row)
+    assert draw("--curves", path).code == 0 and (tmp_path / "figures" / "curves.pdf").exists()
+    axes = plot_figures.draw_learning(path).axes
+    assert [[list(line.get_xdata()) for line in ax.lines] for ax in axes] == [[[0, 1], [0]]] * 4
 
 
 def test_of_one_run_the_users_row_wins(tmp_path):

@@ -9,14 +9,15 @@ from lib import progress
 def test_without_a_terminal_a_line_tells_that_a_run_starts_and_then_one_each_minute(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    steps = progress.Progress("d 25, seed 3", range(10, 14), total=20, unit="step")
+    steps, asked = progress.Progress("d 25, seed 3", range(10, 14), unit="step"), []
     for step in steps:
-        steps.show(step, "deviation {:.2f} V", step / 20)
+        steps.show(step, lambda step=step: asked.append(step) or f"deviation {step / 20:.2f} V")
         now[0] += 40
     assert capsys.readouterr().err.splitlines() == [
-        "d 25, seed 3: starts at step 10, of at most 20",
+        "d 25, seed 3: starts at step 10",
         "d 25, seed 3: step 12, deviation 0.60 V",
     ]
+    assert asked == [12]  # only what is shown is measured
 
 
 def test_a_reader_that_goes_away_ends_no_run(monkeypatch):
