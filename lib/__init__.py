@@ -29,7 +29,11 @@ def must_agree(one: str, other: str, difference, unit) -> None:
 def _in_one_line(kind, error, traceback, otherwise=sys.excepthook):
     """End a script by one line after Ctrl-C while it imports PyTorch; later lib/stopping.py does."""
     script = Path(sys.argv[0])
-    if kind is KeyboardInterrupt and script.resolve().parent == Path(__file__).resolve().parent.parent:
+    if (
+        kind is KeyboardInterrupt
+        and script.is_file()
+        and script.resolve().parent == Path(__file__).resolve().parent.parent
+    ):
         print(f"{script.name}: interrupted", file=sys.stderr)
     else:
         otherwise(kind, error, traceback)

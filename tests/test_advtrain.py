@@ -148,7 +148,9 @@ def test_the_attack_is_a_column_and_both_trains_and_tests(tmp_path, script):
 
 @pytest.mark.parametrize("name", ["advtrain.py", "ntk_normal.py"])
 def test_the_log_has_a_row_an_epoch_of_what_the_network_then_is(tmp_path, script, name):
-    options = f"{name} --size 5 --width 60 --C0 50 --out {tmp_path / 'rows.csv'} --log {tmp_path / 'log' / 'curves.csv'}"
+    options = (
+        f"{name} --size 5 --width 60 --C0 50 --out {tmp_path / 'rows.csv'} --log {tmp_path / 'log' / 'curves.csv'}"
+    )
     options += " --eps 0.1 --atk_iters 3" if name == "advtrain.py" else ""
     for T in (1, 3):
         assert script(*options.split(), "--T", T).code == 0
@@ -183,9 +185,11 @@ def test_training_never_ends_outside_the_ball(digits, monkeypatch):
         net = TwoLayerNet(25, 20)
         adversarial_training(net, x, y, V=0.3, lr=lr, **options)
         assert 0.29 < net.deviation() <= 0.3
-    monkeypatch.setattr(LazyBall, "project", lambda *_: None)
-    with pytest.raises(RunError, match="outside the ball of radius 0.3"):
-        adversarial_training(TwoLayerNet(25, 20), x, y, V=0.3, lr=1, **options)
+    project = LazyBall.project
+    for too_far in (1.5, 1e9):
+        monkeypatch.setattr(LazyBall, "project", lambda ball, W: project(LazyBall(ball.W0, too_far * ball.V), W))  # noqa: B023
+        with pytest.raises(RunError, match="outside the ball of radius 0.3"):
+            adversarial_training(TwoLayerNet(25, 20), x, y, V=0.3, lr=1, **options)
 
 
 def test_d_is_that_of_the_data(tmp_path, script, monkeypatch):

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import advtrain
+import common
 import ntk_normal
-from lib import RunError, checkpoint, mnist, results
+from lib import RunError, checkpoint, mnist, results, stopping
 from lib.checkpoint import Checkpoint, Clock
 from lib.results import read_rows
 
@@ -133,6 +134,48 @@ def test_a_row_that_cannot_be_written_costs_no_training(name, options, tmp_path,
     for row, other in zip(expected, found):
         assert all(row[column] == other[column] for column in row if not column.startswith("seconds"))
     assert sorted((tmp_path / "kept").iterdir()) == networks  # and not the checkpoint of the same run
+
+
+def test_what_is_kept_is_saved_where_the_row_fails_until_training_goes_on(tmp_path):
+    for goes_on, error, saved in [
+        (False, RunError("no row"), True),
+        (False, RuntimeError("out of memory"), True),
+        (True, RunError("diverged"), False),
+        (False, stopping.Stopped(2), False),
+    ]:
+        saving = a_checkpoint(tmp_path, seconds=999)
+        with pytest.raises(type(error)), saving.exclusive():
+            saving.restore(run := a_run(), ())
+            saving.keep(run, 5.0)
+            if goes_on:
+                saving.save_if_due(run, Clock())
+            raise error
+        stopping.defer(False)
+        assert saving.path.exists() == saved
+        if saved:
+            assert a_checkpoint(tmp_path).restore(a_run(), ()) == 5
+            saving.path.unlink()
+        stopping.defer(False)
+
+
+@pytest.mark.parametrize("name", ["ntk_normal", "advtrain"])
+def test_a_run_does_not_go_on_with_other_data(name, tmp_path, script, monkeypatch):
+    load, options = common.load_digits, "--width 20 --size 5 --T 2 --C0 2".split()
+
+    def no_row(*_):
+        raise RunError("no row")
+
+    for change in (lambda x, y: (x, y), lambda x, y: (x, -y), lambda x, y: (x / 2, y)):
+
+        def load_digits(*arguments, change=change, **others):
+            digits = load(*arguments, **others)
+            return common.Digits(*change(digits.train_x, digits.train_y), *digits[2:])
+
+        monkeypatch.setattr(f"{name}.load_digits", load_digits)
+        with monkeypatch.context() as failing:
+            failing.setattr(results, "append_row", no_row)
+            stderr = script(f"{name}.py", *options, "--out", tmp_path / "rows.csv").stderr
+        assert ("does not fit this run" in stderr) == (change(1, 1) != (1, 1))
 
 
 def test_the_file_of_a_run_that_ended_is_removed_with_what_kills_left(tmp_path):

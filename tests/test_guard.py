@@ -171,6 +171,11 @@ def test_pgd_refuses_what_it_cannot_do(digits, eps, box, shift, reason):
     for attack in (common.pgd, common.robust_accuracy):
         with pytest.raises(RunError, match=reason):
             attack(net, x, y, eps, 5, box)
+    with pytest.raises(RunError, match="eps must be"):
+        common.pgd(net, digits.test_x, y, 0.9e-8, 5)
+    with pytest.raises(RunError, match="eps must be"):
+        common.pgd(net, digits.test_x, y, 1.1e8, 5)
+    common.pgd(net, digits.test_x.clamp(1e-7) * (1 + 1e-7), y, 0.1, 2, box=True)  # as rounding leaves them
     for allowed in (1e-6, 1e4):
         delta, _ = common.pgd(net, digits.test_x, y, allowed, 5, False)
         assert delta.norm(dim=1).max() <= allowed * (1 + 1e-5)

@@ -3,6 +3,7 @@
 import copy
 import functools
 import importlib.util
+import math
 import os
 import subprocess
 import sys
@@ -166,6 +167,39 @@ def test_rounding_decides_nothing(pgd_by, way, make, size, width, options):
         delta, robust = common.pgd(net, x, y, eps, 20, stop_once_wrong=stop_once_wrong)
         assert (robust != exact).double().mean() < 1e-3
         assert delta.norm(dim=1).max() <= eps * (1 + 1e-5)
+
+
+def test_what_a_compiled_way_is_unsure_of_or_has_too_long_plain_pgd_does_again(net, examples):
+    x, y = examples
+    delta, robust = common.plain_pgd(net, x, y, 0.3, 5)
+
+    def way(*_):
+        wrong = delta.clone()
+        wrong[:10], wrong[10:20], wrong[20:30] = 9, math.nan, 0
+        return wrong, ~robust, torch.arange(50) >= 20
+
+    found = pgd_kernels.checked(way, common.plain_pgd, net, x, y, 0.3, 5, False, False)
+    assert torch.equal(found[0], delta) and torch.equal(found[1], robust)
+
+
+@pytest.mark.parametrize("way", ["prediction", "neurons"])
+def test_a_sign_that_rounding_may_decide_is_left_open_until_it_is_certain(way):
+    pytest.importorskip("numba")
+    net, x, y = TwoLayerNet(1, 4, bias=True), torch.ones(2, 1), torch.tensor([1.0, -1.0])
+    with torch.no_grad():
+        net.W.copy_(torch.tensor([[1.0, 4.0], [1.0, -4.0], [1.0, 2.0], [1.0, 2.0]]))
+        net.a.copy_(torch.tensor([1.0, 1.0, -1.0, 1.0]))
+        K = {"K": net.W[:, :1] @ net.W[:, :1].T} if way == "neurons" else {}
+        for f, eps, robust, unsure in [
+            (0.0, 1e-8, [True, True], [True, True]),
+            (1e-6, 1e-8, [True, True], [True, True]),  # as both products come out
+            (0.01, 1e-8, [True, False], [False, False]),
+            (-0.01, 1e-8, [False, True], [False, False]),
+            (0.0, 0.5, [False, False], [False, False]),  # the step has made it certain
+        ]:
+            net.output_bias.fill_(2 * f - 5)  # f(1) = (5 + output_bias) / 2
+            found = WAYS[way](net, x, y, eps, 1, False, False, **K)
+            assert [tensor.tolist() for tensor in found[1:]] == [robust, unsure]
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
 """plot_figures.py on small made-up results."""
 
+import os
+import subprocess
+import sys
+
 import common
 import plot_figures
-from lib import results
+from lib import mnist, results
 from sweeps import figure2, figure3, figure4_left, lines
 
 import numpy as np
@@ -176,8 +180,11 @@ def test_curves_are_means_over_seeds_and_the_last_row_of_a_run_counts(tmp_path):
 def test_rows_that_other_programs_saved_with_fewer_digits_count_once(tmp_path):
     C0, rows = 10 / 3, []
     write_ntk(tmp_path, *(ntk_row(5, 1000, value, 0) for value in (C0, float(f"{C0:.15g}"))), ntk_row(5, 1000, C0, 1))
+    write_ntk(
+        tmp_path, ntk_row(5, 1000, float(f"{C0:.11g}"), 0), *(ntk_row(5, 1000, C0, 10**6 + seed) for seed in (0, 1))
+    )
     rows = plot_figures.read_runs([tmp_path], "ntk_normal")
-    assert [row["seed"] for row in rows] == [0, 1] and len({row["C0"] for row in rows}) == 1
+    assert [row["seed"] for row in rows] == [0, 1, 10**6, 10**6 + 1] and len({row["C0"] for row in rows}) == 1
 
 
 def test_learning_curves_are_drawn_of_each_run(tmp_path, draw):
@@ -192,6 +199,12 @@ def test_learning_curves_are_drawn_of_each_run(tmp_path, draw):
     assert draw("--curves", path).code == 0 and (tmp_path / "figures" / "curves.pdf").exists()
     axes = plot_figures.draw_learning(path).axes
     assert [[list(line.get_xdata()) for line in ax.lines] for ax in axes] == [[[0, 1], [0]]] * 4
+
+
+def test_importing_the_script_leaves_the_backend_alone():
+    code = "import matplotlib, plot_figures; print(matplotlib.get_backend())"
+    settings = {"env": os.environ | {"MPLBACKEND": "svg"}, "cwd": mnist.DATA_DIR.parent, "text": True}
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, **settings).stdout == "svg\n"
 
 
 def test_of_one_run_the_users_row_wins(tmp_path):
@@ -216,9 +229,11 @@ def test_networks_that_no_log_axis_shows_are_left_out_and_said(tmp_path, draw):
     dead = {"grad_norm_mean": 0.0, "rel_delta_mean": float("nan"), "eta_mean": float("nan")}
     write_ntk(tmp_path, ntk_row(1, 1000, 10, 0, **dead))
     assert "no rows" in draw("--figure", 2).stderr
-    write_ntk(tmp_path, ntk_row(5, 1000, 10, 0), ntk_row(10, 1000, 10, 0))
+    write_ntk(tmp_path, *(ntk_row(size, 1000, C0, 0) for size in (5, 10) for C0 in (10, 20)))
+    for seed, (column, value) in enumerate([("grad_norm_mean", 0), ("eta_mean", 0), ("rel_delta_mean", float("nan"))]):
+        write_ntk(tmp_path, ntk_row(5, 1000, 10, seed + 1) | {column: value})
     ended = draw()
-    assert ended.code == 0 and "figure 2 leaves out 1 of 3 rows" in ended.stderr
+    assert ended.code == 0 and all(f"figure {part} leaves out 4 of 8 rows" in ended.stderr for part in (2, 3))
     assert (tmp_path / "figures" / "figure2.png").exists() and (tmp_path / "figures" / "claims.md").exists()
 
 

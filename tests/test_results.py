@@ -107,6 +107,14 @@ def test_a_torn_row_stops_only_the_run_that_it_may_be(path, capsys):
             read_rows(path, results.columns)
 
 
+def test_the_torn_row_may_be_any_of_the_runs_and_a_torn_header_all_of_them(path):
+    results, configs = Results(path, "rows", ["seed", "x"], str), [{"seed": 0}, {"seed": 1}]
+    for text in ("seed,x\n1,", "seed,x"):
+        path.write_text(text)
+        with pytest.raises(RunError, match="a torn row"):
+            results.missing(configs)
+
+
 def test_a_link_that_leads_nowhere_is_followed(tmp_path, path):
     path.symlink_to(tmp_path / "new" / "real.csv")
     Results(path, "rows", COLUMNS, str).missing([{"seed": 0, "value": 1}])

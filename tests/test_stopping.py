@@ -98,6 +98,8 @@ def test_ctrl_c_while_pytorch_is_imported_is_one_line(tmp_path, script):
     environment = ONE_THREAD | {"PYTHONPATH": str(tmp_path)}
     ended = subprocess.run([sys.executable, ROOT / script], env=environment, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", f"{script}: interrupted\n")
+    other = subprocess.run([sys.executable, "-c", "import lib; raise KeyboardInterrupt"], cwd=ROOT, capture_output=True)
+    assert b"Traceback" in other.stderr  # nobody else's
 
 
 def test_a_signal_ends_at_once_what_is_not_training():
@@ -129,6 +131,11 @@ def test_of_signals_that_come_again_only_ctrl_c_ends_at_once_what_is_training(te
     with pytest.raises(stopping.Stopped):
         stopping.defer(False)  # the SIGHUP
     assert stopping.asked() is None
+    with stopping.listening():  # a Ctrl-C of before is forgotten
+        stopping.defer(True)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopping.asked() == signal.SIGINT
+    stopping._State.asked = None
 
 
 def test_a_signal_after_the_last_save_ends_the_process_once_the_row_is_there(tmp_path, terminal):
