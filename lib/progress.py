@@ -1,4 +1,4 @@
-"""What a run shows: its lines, and how far it has come, by a bar on a terminal, elsewhere by a line every minute."""
+"""What a run shows: its lines, and how far it has come: by a bar on a terminal or in a notebook, elsewhere by a line every minute."""
 
 import functools
 import os
@@ -44,7 +44,10 @@ class Progress:
 
     def __init__(self, name: str | None, steps: range, unit: str):
         form = "{desc}: {unit} {n_fmt} [{elapsed}, {rate_fmt}{postfix}]"  # not of how many: most runs end long before
-        self.bar = tqdm(steps, name or "training", unit=unit, initial=steps.start, disable=None, bar_format=form)
+        # Text in notebooks, too: tqdm.auto warns without ipywidgets, and its bar turns red where a run ends before T.
+        notebook = "ipykernel.zmqshell" in sys.modules
+        shown = {"disable": False, "file": sys.stdout} if notebook else {"disable": None}  # None: on a terminal only
+        self.bar = tqdm(steps, name or "training", unit=unit, initial=steps.start, bar_format=form, **shown)
         self.name, self.unit, self.shown_at = name, unit, time.monotonic()
         if self.bar.disable and name:
             note(f"{name}: starts at {unit} {steps.start:,}")

@@ -1,4 +1,4 @@
-"""What a long run shows where there is no terminal: a line when it starts, and then one a minute."""
+"""What a long run shows where there is no terminal: a line when it starts, and then one a minute, or a notebook's bar."""
 
 import os
 import sys
@@ -18,6 +18,15 @@ def test_without_a_terminal_a_line_tells_that_a_run_starts_and_then_one_each_min
         "d 25, seed 3: step 12, deviation 0.60 V",
     ]
     assert asked == [12]  # only what is shown is measured
+
+
+def test_a_notebook_shows_how_far_training_is(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", None)
+    steps = progress.Progress(None, range(3), unit="step")
+    for step in steps:
+        steps.show(step, "deviation {:.2f} V", step / 20)
+    shown, warned = capsys.readouterr()
+    assert "training: 3 of at most 20 steps" in shown and not warned
 
 
 def test_a_reader_that_goes_away_ends_no_run(monkeypatch):
