@@ -44,7 +44,7 @@ from lib.groups import (
     width_of_figure3,
 )
 from lib.progress import note, say, warn
-from lib.results import cap_key, ended_by_T, key_columns, numbers, read_caps, read_rows, results_files
+from lib.results import ROOT, cap_key, ended_by_T, key_columns, numbers, read_caps, read_rows, results_files
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
@@ -154,7 +154,7 @@ def draw(args):
     parts = parts_of(args.figure)
     rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
     chosen = {part: on_log_axes(part, choose(part, rows[script], args)) for part, (script, _) in parts.items()}
-    caps = {key: cap for folder in args.results for key, cap in read_caps(folder).items()}
+    caps = {key: cap for folder in (ROOT / RESULTS[0], *args.results) for key, cap in read_caps(folder).items()}
     for part, (script, _) in parts.items():
         say_how_many(part, rows[script])
     warn_of_unknown_caps(args.results, chosen.get("4 left", []), caps)
@@ -268,9 +268,10 @@ def say_how_many(part, rows):
         for laptop, whose in ((False, "paper"), (True, "laptop")):
             choice = {} if authors is None else {"authors": authors}
             lacking, count = missing(part, rows, laptop=laptop, **choice)
-            counts.append(f"{count - len(lacking)} of the {whose}'s {count} runs")
+            counts += [f"{count - len(lacking)} of the {whose}'s {count} runs"] if len(lacking) < count else []
         protocol = "" if authors is None else f", {PROTOCOLS[authors, authors]}"
-        note(f"figure {part}{protocol}: {', '.join(counts)}")
+        if counts:
+            note(f"figure {part}{protocol}: {', '.join(counts)}")
 
 
 def warn_of_unread_files(folder):
@@ -327,6 +328,8 @@ def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
     at += [*describe(settings)[1], seeds(grouped(rows, curve, "d"), "mean and standard deviation")]
     without = sum(row["no_flip"] for row in rows)
     at += [f"{without:,g} rays that never flip left out"] if without else []
+    errors = sum(row["test_error"] >= 0.01 for row in rows)
+    at += [f"{errors} of {len(rows)} networks above 1% test error"] if errors else []
     drawn.suptitle(", ".join(at))
     return drawn
 
@@ -428,7 +431,7 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
     laptop = tuple(f"{name}={value}" for name, value in figure4_left.LAPTOP.items())
     grid = {(): False, laptop: True}.get(settings)  # of other settings there are no grids
-    present = {(0, 0)} | {(row["bias"], row["box"]) for row in left + right}
+    present = {(row["bias"], row["box"]) for row in left + right}
     protocols = [key for key in PROTOCOLS if key in present]
     sides = [(draw_side, rows) for draw_side, rows in ((draw_left, left), (draw_right, right)) if rows]
     shape = len(protocols), len(sides)
@@ -484,15 +487,26 @@ def grid_axes(part, laptop, *options):
 
 
 def draw_map(ax, rows, horizontal, across, vertical, up, falls):
-    """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; True if there are rows.
+    """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; True if it is such a map.
 
-    Cells without runs are hatched. For each of the LEVELS a line joins the places, one in each column, where robust
+    Where the rows have one value of one of the two it is a curve over the other. Cells without runs are hatched. For each of
+    the LEVELS a line joins the places, one in each column, where robust
     accuracy passes it.
     """
     ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
     if not rows:
         ax.set(xticks=[], yticks=[])
         ax.text(0.5, 0.5, "no runs", transform=ax.transAxes, ha="center", va="center", backgroundcolor="white")
+        return False
+    single = [column for column in (horizontal, vertical) if len(grouped(rows, column)) == 1]
+    if single and not across:  # of runs that are in no grid
+        over = vertical if single[0] == horizontal else horizontal
+        cells = grouped(rows, over)
+        ax.plot([*cells], [np.mean([row["robust_test_acc"] for row in cell]) for cell in cells.values()], "ko-")
+        ax.patch.set(facecolor="white", hatch="")
+        names = {"d": "$d$", "eps": r"$\varepsilon$", "width": "$m$", "V": "$V$"}
+        ax.set(xlabel=names[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03))
+        ax.set_title(f"{ax.get_title()}, {names[single[0]]} = {rows[0][single[0]]:g}", fontsize=7.5)
         return False
     across = sorted({*across, *grouped(rows, horizontal)})
     up = sorted({*up, *grouped(rows, vertical)})
