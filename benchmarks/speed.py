@@ -5,9 +5,9 @@ products, all sides by turns in one process, and takes the peak memory of ntk_no
 ten minutes on two cores and prints a Markdown table; the ratios are what to read, since machines differ.
 """
 
+import contextlib
 import functools
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -44,7 +44,8 @@ def main():
             faster = (duration(plain), f"{plain / here:,.{0 if plain > 20 * here else 1}f}") if plain else ("–", "–")
             cells = what, f"{width:,}", size**2, duration(here), *faster, duration(bare), f"{here / bare:.2f}"
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
-    print(f"\nPeak memory of `{EPOCH}`: {peak_memory():.1f} GB.")
+    with contextlib.suppress(ModuleNotFoundError):  # Windows has no resource
+        print(f"\nPeak memory of `{EPOCH}`: {peak_memory():.1f} GB.")
 
 
 def duration(seconds):
@@ -203,11 +204,14 @@ def sgd_step(width, size, bs, sparse):
 
 def peak_memory():
     """The peak memory of an EPOCH of training and the attack on its network, in GB."""
+    import resource
+
     script, *options = EPOCH.split()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / script), *options, "--device", "cpu", "--out", f"{folder}/rows.csv"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def locked(path: Path, timeout: float):
 def run_name(script: str, config: dict, ending: str) -> str:
     """The name of a file that belongs to one run of a script, from the run's configuration."""
     name = "-".join([script, *(f"{column}={value}" for column, value in config.items())])
-    if len(name) > 200:  # file systems take 255, and what is being written has a longer name
-        name = f"{name[:180]}-{zlib.crc32(name.encode()):08x}"
+    if len(name) > 95:  # below 120 with what is added while it is written: Windows takes 260 for a whole path
+        name = f"{name[:86]}-{zlib.crc32(name.encode()):08x}"
     return name + ending
 
 

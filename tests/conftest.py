@@ -21,6 +21,16 @@ def same_random_numbers_every_time():
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def links(tmp_path):
+    """Skips where no symbolic link can be made, as by most users of Windows."""
+    try:
+        (tmp_path / "link").symlink_to(tmp_path / "new")
+    except OSError:
+        pytest.skip("no symbolic link can be made here")
+    (tmp_path / "link").unlink()
+
+
 @pytest.fixture(scope="session")
 def digits():
     """The digits 0 and 1 at 5 x 5 pixels, in a shuffled order."""

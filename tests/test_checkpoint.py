@@ -221,6 +221,7 @@ print("kills:", kills)
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes")
 @pytest.mark.parametrize(
     ("name", "columns", "options"),
     [

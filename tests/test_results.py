@@ -1,7 +1,7 @@
 """The results files: rows that are found again, and that stay whole beside other processes and on full disks."""
 
 import multiprocessing
-import resource
+import os
 import subprocess
 import threading
 
@@ -115,7 +115,7 @@ def test_the_torn_row_may_be_any_of_the_runs_and_a_torn_header_all_of_them(path)
             results.missing(configs)
 
 
-def test_a_link_that_leads_nowhere_is_followed(tmp_path, path):
+def test_a_link_that_leads_nowhere_is_followed(tmp_path, path, links):
     path.symlink_to(tmp_path / "new" / "real.csv")
     Results(path, "rows", COLUMNS, str).missing([{"seed": 0, "value": 1}])
     append_row(path, COLUMNS, {"seed": 0, "value": 1})
@@ -227,6 +227,7 @@ def append_thirty(path, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes")
 def test_rows_of_sixteen_processes_are_neither_lost_nor_taken_for_torn(path):
     fork = multiprocessing.get_context("fork")
     writers = [fork.Process(target=append_thirty, args=(path, seed)) for seed in range(16)]
@@ -241,6 +242,7 @@ def test_rows_of_sixteen_processes_are_neither_lost_nor_taken_for_torn(path):
 
 
 def test_a_row_that_does_not_fit_on_the_disk_is_refused_and_the_next_has_its_own_line(path, capsys, monkeypatch):
+    resource = pytest.importorskip("resource")
     append_row(path, COLUMNS, {"seed": 0, "value": 1})
     whole = path.read_text()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

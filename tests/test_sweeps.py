@@ -17,6 +17,7 @@ import pytest
 SWEEPS = Path(lines.__file__).parent
 GRIDS = {"figure2": figure2, "figure3": figure3, "figure4_left": figure4_left, "figure4_right": figure4_right}
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+posix = pytest.mark.skipif(os.name == "nt", reason="needs bash, or signals between processes, which Windows lacks")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,7 @@ def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name
         importlib.import_module(argv[0].removesuffix(".py")).main()
 
 
+@posix
 def test_lines_may_go_to_head():
     with subprocess.Popen([sys.executable, SWEEPS / "figure4_left.py"], **PIPES) as process:
         assert process.stdout.readline().startswith("python advtrain.py ")
@@ -95,6 +97,7 @@ def test_jobs_run_a_grid_here_and_name_what_failed(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@posix
 def test_sigterm_to_a_sweep_with_jobs_is_passed_on_to_the_runs(tmp_path):
     long = {"width": 300, "size": 10, "C0": 900, "checkpoint-seconds": 0.1, "out": str(tmp_path / "rows.csv")}
     runs = [("ntk_normal.py", {"seed": seed, **long}) for seed in range(3)]
@@ -119,6 +122,7 @@ def task_of_a_job_array(tmp_path, task, skip="0", **more):
     return subprocess.Popen(["bash", SWEEPS / "slurm.sbatch", tmp_path / "grid.py"], env=environment, **PIPES, **more)
 
 
+@posix
 @pytest.mark.parametrize(
     ("task", "skip", "output", "code"),
     [("1", "0", "one", 0), ("2", "0", "two", 0), ("1", "1", "two", 0), ("2", "1", "", 1)],
@@ -146,23 +150,24 @@ time.sleep(60)
 """
 
 
+@posix
 @pytest.mark.parametrize(
-    ("signum", "everyone", "code", "requests"),
+    ("name", "everyone", "code", "requests"),
     [
-        (signal.SIGUSR1, False, 143, "requeue 7_1\n"),  # the time limit is near
-        (signal.SIGUSR1, False, 0, ""),  # and the run ended in time
-        (signal.SIGUSR1, False, 1, ""),
-        (signal.SIGTERM, False, 143, ""),  # scancel, or preemption, after which Slurm itself requeues
-        (signal.SIGTERM, True, 143, ""),  # which the run hears, too, where Slurm tracks processes otherwise
+        ("SIGUSR1", False, 143, "requeue 7_1\n"),  # the time limit is near
+        ("SIGUSR1", False, 0, ""),  # and the run ended in time
+        ("SIGUSR1", False, 1, ""),
+        ("SIGTERM", False, 143, ""),  # scancel, or preemption, after which Slurm itself requeues
+        ("SIGTERM", True, 143, ""),  # which the run hears, too, where Slurm tracks processes otherwise
     ],
 )
-def test_a_task_goes_back_into_the_queue_only_near_its_time_limit(tmp_path, signum, everyone, code, requests):
+def test_a_task_goes_back_into_the_queue_only_near_its_time_limit(tmp_path, name, everyone, code, requests):
     (tmp_path / "run.py").write_text(RUN)
     (tmp_path / "grid.py").write_text(f"print('python {tmp_path}/run.py {code}')\n")
     (tmp_path / "requests").touch()
     process = task_of_a_job_array(tmp_path, "1", start_new_session=True)
     assert process.stdout.readline().startswith("python ") and process.stdout.readline() == "starts\n"
-    (os.killpg if everyone else os.kill)(process.pid, signum)
+    (os.killpg if everyone else os.kill)(process.pid, getattr(signal, name))
     output, errors = process.communicate(timeout=30)
     assert (output, errors, process.returncode) == ("saved\n", "", code)
     assert (tmp_path / "requests").read_text() == requests
