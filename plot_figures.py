@@ -444,9 +444,10 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
                 ax, [row for row in rows if (row["bias"], row["box"]) == protocol], PROTOCOLS[protocol], grid, caps
             )
             marks |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
-    scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
-    drawn.colorbar(scale, ax=axes, label="robust test accuracy", aspect=15 * len(protocols))
-    drawn.legend(marks.values(), marks, loc="outside lower center", ncols=len(sides), facecolor="0.92")
+    if marks:  # some panel is a map
+        scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
+        drawn.colorbar(scale, ax=axes, label="robust test accuracy", aspect=15 * len(protocols))
+        drawn.legend(marks.values(), marks, loc="outside lower center", ncols=len(sides), facecolor="0.92")
     drawn.suptitle(", ".join(describe(settings)[1]) or None)
     return drawn
 
@@ -506,7 +507,8 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
         ax.patch.set(facecolor="white", hatch="")
         names = {"d": "$d$", "eps": r"$\varepsilon$", "width": "$m$", "V": "$V$"}
         ax.set(xlabel=names[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03))
-        ax.set_title(f"{ax.get_title()}, {names[single[0]]} = {rows[0][single[0]]:g}", fontsize=7.5)
+        at = ", ".join(f"{names[column]} = {rows[0][column]:,g}" for column in ("d", "width", "eps") if column != over)
+        ax.set_title(f"{ax.get_title()}\n{at}", fontsize=7.5)
         return False
     across = sorted({*across, *grouped(rows, horizontal)})
     up = sorted({*up, *grouped(rows, vertical)})

@@ -321,9 +321,10 @@ def test_the_papers_thresholds_are_5_over_the_root_of_d_and_25_over_that_of_m():
 
 def test_a_single_d_of_ones_own_is_a_curve():
     drawn = figure("4 left", [row | {"num1": 3, "num2": 8} for row in at_one_d(5, {0.1: 0.9, 0.5: 0.5})])
-    (line,) = drawn.axes[0].lines
+    (only,) = drawn.axes  # no scale of colours
+    (line,) = only.lines
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.1, 0.5], [0.9, 0.5])
-    assert drawn.axes[0].get_title().endswith("$d$ = 25")
+    assert only.get_title().endswith("$d$ = 25, $m$ = 1,000")
 
 
 def test_the_right_column_is_over_m_and_V_and_a_protocol_without_runs_has_no_panel():
