@@ -105,7 +105,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
 
         def log(**measured):
             measured["test_acc"] = accuracy(net, digits.test_x, digits.test_y)
-            append_row(args.log, CURVES, {"run": checkpoint.title} | measured)
+            append_row(args.log, CURVES, {"run": checkpoint.run} | measured)
 
         trained = adversarial_training(
             net,

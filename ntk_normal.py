@@ -77,7 +77,7 @@ def main():
 
         def log(**measured):
             measured |= {"test_acc": accuracy(net, digits.test_x, digits.test_y), "train_robust_acc": math.nan}
-            append_row(args.log, CURVES, {"run": checkpoint.title} | measured)
+            append_row(args.log, CURVES, {"run": checkpoint.run} | measured)
 
         exits = train_until_exit(
             net,

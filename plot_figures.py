@@ -571,10 +571,13 @@ def draw_learning(path: Path) -> Figure:
     rows = {(row["run"], row["epoch"]): row for row in map(numbers, read_rows(path, results.CURVES))}
     if not rows:
         raise RunError(f"{path} has no rows")
+    runs = grouped(rows.values(), "run")
+    shared = set.intersection(*(set(run.split()) for run in runs))
     drawn, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
     for ax, (column, title) in zip(axes, LEARNING.items()):
-        for run, own in grouped(rows.values(), "run").items():
-            ax.plot([row["epoch"] for row in own], [row[column] for row in own], label=run)
+        for run, own in runs.items():
+            label = " ".join(word for word in run.split() if word not in shared)
+            ax.plot([row["epoch"] for row in own], [row[column] for row in own], label=label or "_")
         ax.set(title=title, xlabel="epoch", **{"yscale": "log"} if column == "train_loss" else {"ylim": (0, None)})
     drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", frameon=False)
     return drawn

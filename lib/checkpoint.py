@@ -46,6 +46,7 @@ class Checkpoint:
         self.lock = Path(folder) / run_name(script, shared or config, ".lock")
         self.seconds, self.saved_at, self.kept = seconds, time.monotonic(), None
         self.identity = config | {"device": device, "torch": str(torch.__version__), "data": []}
+        self.run = " ".join([script, *(f"{column}={value}" for column, value in config.items())])
         named = [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
         self.title = ", ".join(
             f"{column} {value if isinstance(value := config[column], str) else f'{value:.4g}'}" for column in named

@@ -190,11 +190,12 @@ def test_learning_curves_are_drawn_of_each_run(tmp_path, draw):
         ["run", "epoch", "train_loss", "train_robust_acc", "test_acc", "deviation_over_V"],
     )
     assert "no rows" in draw("--curves", path).stderr
-    for run, epoch in (("a, b", 0), ("a, b", 1), ("c", 0), ("a, b", 1)):
+    for run, epoch in (("a x=1 y=2", 0), ("a x=1 y=2", 1), ("a x=1 y=3", 0), ("a x=1 y=2", 1)):
         row = dict.fromkeys(columns, 0.5) | {"run": run, "epoch": epoch, "train_robust_acc": "nan"}
         results.append_row(path, columns, row)
     assert draw("--curves", path).code == 0 and (tmp_path / "figures" / "curves.pdf").exists()
     axes = plot_figures.draw_learning(path).axes
+    assert [line.get_label() for line in axes[0].lines] == ["y=2", "y=3"]  # what tells the runs apart
     assert [[list(line.get_xdata()) for line in ax.lines] for ax in axes] == [[[0, 1], [0]]] * 4
 
 
