@@ -29,6 +29,7 @@ from lib import RunError, claims, command_line, results
 from lib.files import check_folder, write_whole
 from lib.groups import (
     ADVERSARIAL_SETTINGS,
+    DATA,
     SETTINGS,
     by_settings,
     crossing,
@@ -168,8 +169,12 @@ def draw(args):
     if not drawn:
         folders, figures = (" ".join(map(str, several)) for several in (args.results, args.figure))
         raise RunError(f"no rows for figure {figures} in {folders}")
-    if parts == GRIDS and any(rows.values()):
-        drawn["claims.md"] = claims.as_markdown(rows, caps)
+    # The paper claims nothing of other data.
+    papers = {
+        script: [row for row in own if all(row[name] == DATA[name] for name in DATA)] for script, own in rows.items()
+    }
+    if parts == GRIDS and any(papers.values()):
+        drawn["claims.md"] = claims.as_markdown(papers, caps)
     save(drawn, args.out)
 
 
@@ -506,7 +511,7 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
         ax.plot([*cells], [np.mean([row["robust_test_acc"] for row in cell]) for cell in cells.values()], "ko-")
         ax.patch.set(facecolor="white", hatch="")
         names = {"d": "$d$", "eps": r"$\varepsilon$", "width": "$m$", "V": "$V$"}
-        ax.set(xlabel=names[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03))
+        ax.set(xlabel=names[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03), xticks=[*cells])
         at = ", ".join(f"{names[column]} = {rows[0][column]:,g}" for column in ("d", "width", "eps") if column != over)
         ax.set_title(f"{ax.get_title()}\n{at}", fontsize=7.5)
         return False
@@ -573,12 +578,18 @@ def draw_learning(path: Path) -> Figure:
         raise RunError(f"{path} has no rows")
     runs = grouped(rows.values(), "run")
     shared = set.intersection(*(set(run.split()) for run in runs))
-    drawn, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
-    for ax, (column, title) in zip(axes, LEARNING.items()):
+    panels = [column for column in LEARNING if any(math.isfinite(row[column]) for row in rows.values())]
+    drawn, axes = plt.subplots(1, len(panels), figsize=(2.3 * len(panels), 2.6), layout="constrained", squeeze=False)
+    axes = axes[0]
+    for ax, column in zip(axes, panels):
         for run, own in runs.items():
             label = " ".join(word for word in run.split() if word not in shared)
             ax.plot([row["epoch"] for row in own], [row[column] for row in own], label=label or "_")
-        ax.set(title=title, xlabel="epoch", **{"yscale": "log"} if column == "train_loss" else {"ylim": (0, None)})
+        ax.set(
+            title=LEARNING[column],
+            xlabel="epoch",
+            **{"yscale": "log"} if column == "train_loss" else {"ylim": (0, None)},
+        )
     drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", frameon=False)
     return drawn
 

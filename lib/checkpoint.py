@@ -47,7 +47,18 @@ class Checkpoint:
         self.seconds, self.saved_at, self.kept = seconds, time.monotonic(), None
         self.identity = config | {"device": device, "torch": str(torch.__version__), "data": []}
         self.run = " ".join([script, *(f"{column}={value}" for column, value in config.items())])
-        named = [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
+        usual = {
+            "dataset": "MNIST",
+            "num1": 0,
+            "num2": 1,
+            "antialias": 0,
+            "attack": "l2",
+            "bias": 0,
+            "box": 0,
+            "normalize": 0,
+        }
+        named = [column for column, value in usual.items() if config.get(column, value) != value]
+        named += [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
         self.title = ", ".join(
             f"{column} {value if isinstance(value := config[column], str) else f'{value:.4g}'}" for column in named
         )

@@ -48,7 +48,7 @@ def run_each(runs, jobs):
     from tqdm import tqdm
 
     waiting, running, seconds, ends, shown = list(runs), {}, [], [], -math.inf
-    total, code = len(waiting), 0
+    total, code, text = len(waiting), 0, "nothing was run"
     bar = tqdm(bar_format="{desc}", disable=None)  # on a terminal only
     try:
         with stopping.listening(), tempfile.TemporaryDirectory() as folder, bar:
@@ -61,11 +61,11 @@ def run_each(runs, jobs):
                 now = time.monotonic()
                 for process in [process for process in running if process.poll() is not None]:
                     run, said, started = running.pop(process)
-                    text = said.read_text(errors="replace").rstrip()
+                    output = said.read_text(errors="replace").rstrip()
                     if process.returncode:
-                        last = text.rpartition("\n")[2]
+                        last = output.rpartition("\n")[2]
                         ends.append(f"{line(*run)}\n  failed with exit code {process.returncode}: {last}")
-                    elif "skipped: " not in text:  # those say nothing of how long the others take
+                    elif "skipped: " not in output:  # those say nothing of how long the others take
                         seconds.append(now - started)
                 left = len(waiting) + len(running)
                 text = f"{total - left:,} of {total:,} runs done, {left:,} left"
@@ -84,7 +84,8 @@ def run_each(runs, jobs):
                 process.wait()
             stopping.defer(False)
     except stopping.Stopped as stopped:
-        ends.append(f"interrupted by {signal.Signals(stopped.signum).name}; the same command goes on from here")
+        name = signal.Signals(stopped.signum).name
+        ends.append(f"interrupted by {name}: {text}; the same command goes on from the states that the runs saved")
         code = 128 + stopped.signum
     for text in ends:
         note(text)
