@@ -461,11 +461,13 @@ def draw_left(ax, rows, title, grid, caps):
     rows = left_of_figure4(rows)
     sizes, epsilons = grid_axes("4 left", grid, "size", "eps")
     ax.set(title=title, xlabel="$d$", ylabel=r"$\varepsilon$")
-    if draw_map(ax, rows, "d", [size**2 for size in sizes], "eps", epsilons, falls=True):
+    at = draw_map(ax, rows, "d", [size**2 for size in sizes], "eps", epsilons, falls=True)
+    if at == "":
         hatch_caps(ax, rows, caps)
         if rows[0]["attack"] == "l2":
             draw_bound(ax, 5, "d")
-        at = f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
+    if rows:
+        at += f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
         ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{ended_runs(rows)}", fontsize=7.5)
 
 
@@ -473,10 +475,11 @@ def draw_right(ax, rows, title, grid, _):
     rows = right_of_figure4(rows)
     widths, radii = grid_axes("4 right", grid, "width", "gap")
     ax.set(title=title, xlabel="$m$", ylabel="$V$")
-    if draw_map(ax, rows, "width", widths, "V", radii, falls=False):
-        if rows[0]["attack"] == "l2":
-            draw_bound(ax, 25, "m")
-        at = f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
+    at = draw_map(ax, rows, "width", widths, "V", radii, falls=False)
+    if at == "" and rows[0]["attack"] == "l2":
+        draw_bound(ax, 25, "m")
+    if rows:
+        at += f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
         ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{ended_runs(rows)}", fontsize=7.5)
 
 
@@ -493,9 +496,10 @@ def grid_axes(part, laptop, *options):
 
 
 def draw_map(ax, rows, horizontal, across, vertical, up, falls):
-    """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; True if it is such a map.
+    """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; returns "".
 
-    Where the rows have one value of one of the two it is a curve over the other. Cells without runs are hatched. For each of
+    Where the rows have one value of one of the two it is a curve over the other; returns that value in words. Without rows
+    it returns None. Cells without runs are hatched. For each of
     the LEVELS a line joins the places, one in each column, where robust
     accuracy passes it.
     """
@@ -503,18 +507,16 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     if not rows:
         ax.set(xticks=[], yticks=[])
         ax.text(0.5, 0.5, "no runs", transform=ax.transAxes, ha="center", va="center", backgroundcolor="white")
-        return False
+        return None
     single = [column for column in (horizontal, vertical) if len(grouped(rows, column)) == 1]
-    if single and not across:  # of runs that are in no grid
+    if single:
         over = vertical if single[0] == horizontal else horizontal
         cells = grouped(rows, over)
         ax.plot([*cells], [np.mean([row["robust_test_acc"] for row in cell]) for cell in cells.values()], "ko-")
         ax.patch.set(facecolor="white", hatch="")
         names = {"d": "$d$", "eps": r"$\varepsilon$", "width": "$m$", "V": "$V$"}
         ax.set(xlabel=names[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03), xticks=[*cells])
-        at = ", ".join(f"{names[column]} = {rows[0][column]:,g}" for column in ("d", "width", "eps") if column != over)
-        ax.set_title(f"{ax.get_title()}\n{at}", fontsize=7.5)
-        return False
+        return f"{names[single[0]]} = {rows[0][single[0]]:,g}, "
     across = sorted({*across, *grouped(rows, horizontal)})
     up = sorted({*up, *grouped(rows, vertical)})
     accuracy = np.full((len(up), len(across)), np.nan)
@@ -535,7 +537,7 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
         ax.fill_between([], [], facecolor="0.95", edgecolor="0.8", hatch="xxxx", label="no runs")
     tick_each(ax, across)
     tick_log(ax)
-    return True
+    return ""
 
 
 def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) -> float:

@@ -297,7 +297,7 @@ def passing(drawn, level):
 
 
 def test_maps_leave_cells_without_runs_empty_and_never_mix_protocols():
-    cells = [(5, 0.1, 0, 0.9, 0), (5, 0.1, 1, 0.7, 0), (10, 0.3, 0, 0.2, 0), (5, 0.1, 0, 0.1, 1)]
+    cells = [(5, 0.1, 0, 0.9, 0), (5, 0.1, 1, 0.7, 0), (10, 0.3, 0, 0.2, 0), (5, 0.1, 0, 0.1, 1), (7, 0.2, 0, 0.5, 1)]
     rows = [adversarial_row(size, 1000, 0.316, eps, seed, y, bias=bias) for size, eps, seed, y, bias in cells]
     paper, biased = figure("4 left", rows).axes[:2]
     corners = [(25, 0.1), (25, 0.3), (36, 0.1), (100, 0.1), (100, 0.3)]
@@ -311,13 +311,17 @@ def test_lines_mark_where_robust_accuracy_passes_the_levels():
     places = passing(figure("4 left", rows + at_one_d(8, {0.4: 0.6, 0.6: 0.4})), 0.5)
     assert (places[25], places[64]) == pytest.approx((0.55, 0.5))  # at d = 25 the mean of 0.5 and 0.6
     assert np.isnan([places[36], places[49]]).all()  # no line across columns without runs, either
-    drawn = figure("4 left", at_one_d(5, {0.4: 1, 0.5: 0.8, 0.6: 0}))
+    drawn = figure("4 left", at_one_d(5, {0.4: 1, 0.5: 0.8, 0.6: 0}) + at_one_d(8, {0.4: 1}))
     assert [passing(drawn, level)[25] for level in (0.95, 0.5, 0.05)] == pytest.approx([0.425, 0.5375, 0.59375])
 
 
 def test_the_papers_thresholds_are_5_over_the_root_of_d_and_25_over_that_of_m():
     for part, scale in (("4 left", 5), ("4 right", 25)):
-        drawn = figure(part, [adversarial_row(28, 1000, 0.5, 0.2, 0, 0.5)])
+        side = {
+            "left": ((28, 1000, 0.5, 0.2), (20, 1000, 0.5, 0.1)),
+            "right": ((28, 1000, 0.5, 0.2), (28, 500, 0.4, 0.2)),
+        }
+        drawn = figure(part, [adversarial_row(*own, 0, 0.5) for own in side[part[2:]]])
         (line,) = [line for line in drawn.axes[0].lines if "the paper's" in line.get_label()]
         np.testing.assert_allclose(line.get_ydata() * np.sqrt(line.get_xdata()), scale)
 
@@ -325,13 +329,15 @@ def test_the_papers_thresholds_are_5_over_the_root_of_d_and_25_over_that_of_m():
 def test_a_single_d_of_ones_own_is_a_curve():
     drawn = figure("4 left", [row | {"num1": 3, "num2": 8} for row in at_one_d(5, {0.1: 0.9, 0.5: 0.5})])
     (only,) = drawn.axes  # no scale of colours
+    assert "2 of 2 runs" not in only.get_title()
     (line,) = only.lines
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.1, 0.5], [0.9, 0.5])
-    assert only.get_title().endswith("$d$ = 25, $m$ = 1,000")
+    assert "$d$ = 25, $m$ = 1,000, $C_0$ = 10" in only.get_title()
 
 
 def test_the_right_column_is_over_m_and_V_and_a_protocol_without_runs_has_no_panel():
-    authors, _ = figure("4 right", [adversarial_row(28, 1000, 0.5, 0.2, 0, 0.4, bias=1, box=1)]).axes
+    rows = [adversarial_row(28, m, V, 0.2, 0, 0.4, bias=1, box=1) for m, V in ((1000, 0.5), (2000, 0.3))]
+    authors, _ = figure("4 right", rows).axes
     assert authors.get_title().split("\n")[0] == "with bias and box"
     assert accuracies(authors, (1000, 0.5), (1000, 0.6), (500, 0.5)) == [0.4, None, None]
 
