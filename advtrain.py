@@ -183,7 +183,7 @@ def adversarial_training(
     # What a checkpoint keeps: within the epoch so many examples are attacked, then so many batches of SGD taken.
     run = SimpleNamespace(W=W, epoch=0, attacked=0, batch=0, stalled=0, accuracy=-math.inf)
     run.delta, run.robust = torch.zeros_like(x), torch.zeros_like(y, dtype=torch.bool)
-    clock = Clock(checkpoint.restore(run, (x, y)))
+    clock = Clock(checkpoint.restore(run, (x, y), lambda saved: saved["epoch"] <= T))
     # After T epochs of training the attack comes once more, for the measures of the final network.
     progress = Progress(checkpoint.title, range(run.epoch, T + 1), unit="epoch")
     deviation = ball.deviation(W).item()
