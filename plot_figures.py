@@ -443,11 +443,11 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
     size = 1.1 + 2.7 * len(sides), 1 + 2.4 * len(protocols)
     drawn, axes = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
     marks = {}
+    # The paper's attack is the l2 one.
+    names = PROTOCOLS if (left + right)[0]["attack"] == "l2" else PROTOCOLS | {(0, 0): "no bias, no box"}
     for protocol, line in zip(protocols, axes):
         for ax, (draw_side, rows) in zip(line, sides):
-            draw_side(
-                ax, [row for row in rows if (row["bias"], row["box"]) == protocol], PROTOCOLS[protocol], grid, caps
-            )
+            draw_side(ax, [row for row in rows if (row["bias"], row["box"]) == protocol], names[protocol], grid, caps)
             marks |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
     if marks:  # some panel is a map
         scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
