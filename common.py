@@ -49,9 +49,10 @@ def load_digits(
     """The `Digits` num1 and num2 of MNIST, downsampled to size x size (Section 5, "Datasets & Model specification").
 
     Downsampling is bilinear WITHOUT antialiasing, as in the authors' scripts, unless antialias asks for it; pixels lie in
-    [0, 1]. dataset is one of `lib.mnist.DATASETS`, num1 and num2 two of its ten classes. With normalize, every image is scaled to ||x|| = 1 (Section 5.2); an image that downsampling left all zero has no direction
-    and stays zero: f is 0 there without bias, and it counts as misclassified. With a seed, the training
-    examples are shuffled once, the order in which every epoch then takes them.
+    [0, 1]. dataset is one of `lib.mnist.DATASETS`, num1 and num2 two of its ten classes. With normalize, every image is
+    scaled to ||x|| = 1 (Section 5.2); an image that downsampling left all zero has no direction and stays zero: f is 0
+    there without bias, and it counts as misclassified. With a seed, the training examples are shuffled once, the order
+    in which every epoch then takes them.
 
     Raises RunError where the data set's files are missing or others, or do not have both digits.
     """

@@ -4,10 +4,11 @@ Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.
 to the folders --results; of a run in several the last folder's row counts. When it draws all of them, it also writes what
 the rows say of the paper's claims, claims.md. The files figure2, figure3 and figure4 hold the runs with the scripts'
 default settings. Runs with other data, attacks, bs, lr, T, atk_iters or patience are never averaged with those: they get
-figures of their own, named after what differs, such as figure4-T100-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box get panels. Where
-rows have several C0 or widths, Figure 2 takes one C0, Figure 3 one width, Figure 4 left one of both: what --C0 and
---width say, else the paper's if it has half as many cells as any other, else the one with most. Of other widths there
-are Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
+figures of their own, named after what differs, such as figure4-T100-steps20. So do runs with bias or normalize in Figures
+2 and 3; in Figure 4 bias and box get panels. Where rows have several C0 or widths, Figure 2 takes one C0, Figure 3 one
+width, Figure 4 left one of both: what --C0 and --width say, else the paper's if it has half as many cells as any other,
+else the one with most. Of other widths there are Figures 3 of their own, such as figure3-m10000. The claims do not heed
+this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
 of drawing. --networks also draws a gallery of smallest flipping steps. A table figure4_cap.csv in --results, of the most
@@ -292,7 +293,7 @@ def warn_of_unknown_caps(folders, rows, caps):
     path = folders[-1] / "figure4_cap.csv"
     append = "| tail -n +2 >>" if path.exists() else ">"
     grid = {(options["size"], options["eps"]) for _, options in figure4_left.runs()}  # what the table can have
-    usual = ADVERSARIAL_SETTINGS["dataset"], ADVERSARIAL_SETTINGS["antialias"], ADVERSARIAL_SETTINGS["attack"]
+    usual = itemgetter("dataset", "antialias", "attack")(ADVERSARIAL_SETTINGS)
     unknown = [row for row in rows if cap_key(row)[:3] == usual and cap_key(row) not in caps]
     unknown = [row for row in unknown if (row["size"], row["eps"]) in grid]
     for num1, num2 in sorted({(int(row["num1"]), int(row["num2"])) for row in unknown}):

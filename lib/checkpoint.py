@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 from lib import RunError, stopping
 from lib.files import locked, run_name, write_whole
+from lib.groups import DATA
 from lib.progress import note, warn
 
 import torch
@@ -47,16 +48,7 @@ class Checkpoint:
         self.seconds, self.saved_at, self.kept = seconds, time.monotonic(), None
         self.identity = config | {"device": device, "torch": str(torch.__version__), "data": []}
         self.run = " ".join([script, *(f"{column}={value}" for column, value in config.items())])
-        usual = {
-            "dataset": "MNIST",
-            "num1": 0,
-            "num2": 1,
-            "antialias": 0,
-            "attack": "l2",
-            "bias": 0,
-            "box": 0,
-            "normalize": 0,
-        }
+        usual = DATA | {"attack": "l2", "bias": 0, "box": 0, "normalize": 0}
         named = [column for column, value in usual.items() if config.get(column, value) != value]
         named += [column for column in ("d", "width", "C0", "eps", "seed") if column in config]
         self.title = ", ".join(

@@ -101,7 +101,7 @@ def rounding(W):
 
 
 def in_threads(attack, x, y):
-    """What attack(x, y) returns, (delta, robust, unsure), with the examples split between threads that multiply by themselves.
+    """What attack(x, y) returns, with the examples split between threads that multiply by themselves.
 
     After a product of its own, PyTorch's threads keep waiting busily for the next, and would be in the way.
     """

@@ -1,4 +1,7 @@
-"""What a run shows: its lines, and how far it has come: by a bar on a terminal or in a notebook, elsewhere by a line every minute."""
+"""What a run shows: its lines, and how far it has come.
+
+That is a bar on a terminal or in a notebook, and elsewhere a line every minute.
+"""
 
 import functools
 import os
