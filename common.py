@@ -262,6 +262,53 @@ class LazyBall:
             yield w, w0, torch.sub(w, w0, out=buffer[: len(w)])
 
 
+# ------------------------------------------------------------------- what the theorem speaks of (Sections 3 and 4)
+
+
+@torch.no_grad()
+def flipped(net: TwoLayerNet, x: torch.Tensor, C2: float) -> torch.Tensor:
+    """Where the step delta = eta grad f(x) with |eta| = C2/||grad f(x)||^2 flips f's sign: (n,), bool (Theorem 3.1)."""
+    f, gradient = net.value_and_input_gradient(x)
+    eta = -f.sign() * C2 / gradient.square().sum(dim=1)
+    return f * net.f(x + eta[:, None] * gradient) < 0
+
+
+@torch.no_grad()
+def largest_value_in_ball(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
+    """The largest |f(x; a, W)| of all W in the lazy ball of radius V around net.W0: (n,) (Lemma 4.1).
+
+    Neuron s adds most if w_s is w_{s,0} + V a_s x / ||x||, and least if it is w_{s,0} - V a_s x / ||x||.
+    """
+    x = net.weighted_input(x)
+    p, reach = x @ net.W0.T, V * torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    ends = torch.stack([(p + sign * reach * net.a).relu() @ net.a + net.output_bias for sign in (-1, 1)])
+    return ends.abs().amax(dim=0) / math.sqrt(net.width)
+
+
+@torch.no_grad()
+def changeable_neurons(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
+    """|S_v|, how many neurons are on at x for some W in the lazy ball of radius V and off for another: (n,) (Lemma 4.3).
+
+    They are those with |w_{s,0} . x| below V ||x||, the most by which w_s . x can move.
+    """
+    x = net.weighted_input(x)
+    p, reach = x @ net.W0.T, V * torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return torch.where(p > 0, p <= reach, -p < reach).sum(dim=1)
+
+
+@torch.no_grad()
+def changed_neurons(net: TwoLayerNet, x: torch.Tensor) -> torch.Tensor:
+    """How many neurons are on at x with W and off with W0, or off and on: (n,), at most |S_v| (Lemma 4.3)."""
+    x = net.weighted_input(x)
+    return ((x @ net.W.T > 0) != (x @ net.W0.T > 0)).sum(dim=1)
+
+
+def gradient_change(net: TwoLayerNet, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+    """||grad f(x + delta) - grad f(x)||: (n,) (Lemma 4.4)."""
+    (_, before), (_, after) = net.value_and_input_gradient(x), net.value_and_input_gradient(x + delta)
+    return torch.linalg.vector_norm(after - before, dim=1)
+
+
 # ---------------------------------------------------------------------------- attack 1: the smallest single step
 
 

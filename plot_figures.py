@@ -16,6 +16,7 @@ that any classifier can reach, is drawn into Figure 4 left.
 """
 
 import argparse
+import copy
 import io
 import itertools
 import math
@@ -25,8 +26,20 @@ from pathlib import Path
 
 import advtrain
 import ntk_normal
-from common import load_digits, load_network, smallest_step
-from lib import RunError, claims, command_line, results
+from common import (
+    TwoLayerNet,
+    changeable_neurons,
+    changed_neurons,
+    flipped,
+    gradient_change,
+    in_chunks,
+    largest_value_in_ball,
+    load_digits,
+    load_network,
+    robust_accuracy,
+    smallest_step,
+)
+from lib import RunError, claims, command_line, results, theorem
 from lib.files import check_folder, write_whole
 from lib.groups import (
     ADVERSARIAL_SETTINGS,
@@ -57,6 +70,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from tqdm import tqdm
 
 # Each part of a figure: the script that runs it, and its grid, as a function of laptop (and authors, in Figure 4).
 GRIDS = {
@@ -166,7 +180,7 @@ def draw(args):
             "figure 3 compares several C0, and the rows have only one at each width (ntk_normal.py --C0 10 20)"
         )
     if args.networks:
-        drawn["gallery"] = draw_gallery(args.networks)
+        drawn |= draw_networks(args.networks)
     if not drawn:
         folders, figures = (" ".join(map(str, several)) for several in (args.results, args.figure))
         raise RunError(f"no rows for figure {figures} in {folders}")
@@ -597,18 +611,32 @@ def draw_learning(path: Path) -> Figure:
     return drawn
 
 
-# ----------------------------------------------------------------------------------------------------- gallery
+# ----------------------------------------------------------------------------------------------- saved networks
 
 
-def draw_gallery(folder: Path) -> Figure:
-    """Test digits, their smallest flipping steps and the sums, a line for each network of ntk_normal.py in folder.
+def draw_networks(folder: Path) -> dict[str, Figure | str]:
+    """The gallery of one network of ntk_normal.py for each d, and the theorem's figure and table of all without bias.
 
-    Raises RunError where the folder has no network, or a file that is none.
+    Raises RunError where the folder has no network that a script saved, or a file that is none.
     """
-    saved = [load_network(path) for path in sorted(folder.glob("ntk_normal-*.pt"))]
+    saved = [load_network(path) for script in COLUMNS for path in sorted(folder.glob(f"{script}-*.pt"))]
     if not saved:
-        raise RunError(f"{folder} has no network that ntk_normal.py --save-dir saved")
+        raise RunError(f"{folder} has no network that a script saved with --save-dir")
     saved.sort(key=lambda network: [network[1][column] for column in ("d", "width", "C0", "bias", "seed")])
+    single = {config["d"]: (net, config) for net, config in reversed(saved) if "normalize" in config}
+    drawn = {"gallery": draw_gallery([*reversed(single.values())])} if single else {}
+    biased = sum(net.bias for net, _ in saved)
+    if biased:
+        warn(f"the theorem is of networks without bias: {biased} of {len(saved)} in {folder} are left out of it")
+    if len(saved) > biased:
+        bar = tqdm([network for network in saved if not network[0].bias], "measuring", unit="network", disable=None)
+        networks = [measure(*network) for network in bar]
+        drawn |= {"theorem": draw_theorem(networks), "theorem.md": theorem.as_markdown(networks)}
+    return drawn
+
+
+def draw_gallery(saved: list[tuple[TwoLayerNet, dict]]) -> Figure:
+    """Test digits, their smallest flipping steps and the sums, a line for each saved network."""
     drawn = plt.figure(figsize=(6.5, 0.6 + 1.32 * len(saved)), layout="constrained")
     grid = drawn.add_gridspec(len(saved), 7, width_ratios=[1, 1, 1, 0.15, 1, 1, 1])
     for line, (net, config) in enumerate(saved):
@@ -641,7 +669,7 @@ def draw_steps(axes, net, config):
     for (ax, ax_step, ax_sum), image, change, (before, size, after), flips in zip(axes, x, delta, values, step.flips):
         largest = change.abs().max().item()
         # Clipped to [0, 1] the sum would often keep its class: both get the greys that the sum needs.
-        greys = min(0, (image + change).min().item()), max(1, (image + change).max().item())
+        greys = min(0, (image + change).min().item()), max(image.max().item(), (image + change).max().item())
         show(ax, image, "gray", *greys)
         show(ax_step, change, "RdBu_r", -(largest or 1), largest or 1)
         show(ax_sum, image + change, "gray", *greys)
@@ -654,6 +682,119 @@ def show(ax, pixels, colours, low, high):
     size = math.isqrt(len(pixels))
     ax.imshow(pixels.reshape(size, size).numpy(), cmap=colours, vmin=low, vmax=high)
     ax.set(xticks=[], yticks=[])
+
+
+# ------------------------------------------------------------------------------- the theorem (Sections 3 and 4)
+
+
+def measure(net: TwoLayerNet, config: dict) -> dict:
+    """What the theorem and its lemmas speak of, for one network, over every fourth test digit, scaled to norm 1.
+
+    The configuration, arrays of the digits' values, and numbers; `lib.theorem` holds them against the paper.
+    """
+    names = [name for name in ("num1", "num2", "size", "dataset", "antialias") if name in config]
+    digits = load_digits(**{name: config[name] for name in names}, normalize=True)
+    inked = digits.test_x.any(dim=1)  # the others have no norm 1
+    x, y = digits.test_x[inked][::4], digits.test_y[inked][::4]
+    parts = [measure_each(net, *part, config["V"]) for part in in_chunks(net.width, x, y)]
+    each = {name: torch.cat([part[name] for part in parts]).double().numpy() for name in parts[0]}
+    flips = {C2: np.mean(each.pop(f"flipped by {C2}")) for C2 in theorem.STEPS}
+    R = np.quantile(each.pop("radius"), 0.9)
+    scales = {"R_step": R * math.sqrt(net.d), "R_pgd": radius_of_pgd(net, x, y, R) * math.sqrt(net.d)}
+    how = (
+        {"dataset": "MNIST", "antialias": 0}
+        | config
+        | {"trained": "adversarial training" if "eps" in config else "SGD"}
+    )
+    return how | each | scales | {"flipped": flips, "cone": change_in_cone(net, x[:64])}
+
+
+def measure_each(net, x, y, V):
+    """The quantities of Sections 3 and 4 at each example, tensors (n,); gradients are over sqrt(d)."""
+    step, (f, gradient) = smallest_step(net, x), net.value_and_input_gradient(x)
+    delta = 1.001 * step.eta.where(step.flips, 0)[:, None].float() * gradient
+    return {f"flipped by {C2}": flipped(net, x, C2) for C2 in theorem.STEPS} | {
+        "f_at_W0": largest_value_in_ball(net, x, V=0),
+        "f_at_W": f.abs(),
+        "f_in_ball": largest_value_in_ball(net, x, V),
+        "gradient": step.grad_norm / math.sqrt(net.d),
+        "changeable": changeable_neurons(net, x, V),
+        "changed": changed_neurons(net, x),
+        "gradient_change": gradient_change(net, x, delta) / math.sqrt(net.d),
+        "radius": step.delta_norm.where(y * f > 0, 0),
+    }
+
+
+def radius_of_pgd(net, x, y, R):
+    """The eps at which 20 steps of PGD leave a tenth of the examples right, within 2%; R is where one step does."""
+    low, high = R / 4, 1.2 * R
+    if not 0 < R < math.inf:
+        return math.nan
+    while high > 1.02 * low:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if robust_accuracy(net, x, y, middle, atk_iters=20) <= 0.1 else (middle, high)
+    return high
+
+
+def change_in_cone(net, x):
+    """How much ||delta|| of the smallest steps changes, as a share of itself, when W is multiplied by 0.1 and by 10."""
+    net, x = copy.deepcopy(net).double(), x.double()
+    W, delta_norms = net.W.detach().clone(), []
+    for r in (1, 0.1, 10):
+        net.W.data = r * W
+        delta_norms.append(smallest_step(net, x).delta_norm)
+    ratios = torch.stack(delta_norms[1:]) / delta_norms[0]
+    return (ratios.nan_to_num(nan=1) - 1).abs().max().item()  # infinite over infinite where nothing flips
+
+
+def draw_theorem(networks: list[dict]) -> Figure:
+    """Theorem 3.1 and Lemmas 4.2 to 4.4 on the networks of `measure`, a panel each."""
+    drawn, ((flips, gradient), (neurons, change)) = plt.subplots(2, 2, figsize=(6.5, 5.6), layout="constrained")
+    sizes, widths, kinds = (grouped(networks, *columns) for columns in (["d"], ["width"], ["trained", "C0"]))
+    d_colours = {d: plt.get_cmap("plasma")(0.85 * index / max(1, len(sizes) - 1)) for index, d in enumerate(sizes)}
+    m_colours = {width: WIDTH_COLOURS.get(width, "black") for width in widths}
+    dashes = dict(zip(kinds, itertools.cycle(("-", "--", ":", "-."))))
+    for one in networks:
+        style = {"color": d_colours[one["d"]], "linestyle": dashes[one["trained"], one["C0"]], "linewidth": 0.8}
+        flips.plot(*zip((0, 0), *one["flipped"].items()), **style)
+        style |= {"linestyle": "none", "marker": "o"}
+        neurons.plot(one["width"], one["changeable"].mean(), **style, markerfacecolor="none")
+        neurons.plot(one["width"], one["changed"].mean(), **style)
+    for (how, C0, width, _), same in grouped(networks, "trained", "C0", "width", "seed").items():
+        style = {"color": m_colours[width], "linestyle": dashes[how, C0], "marker": "o"}
+        for ax, quantity in ((gradient, theorem.least_gradient), (change, theorem.gradient_change)):
+            ax.plot([one["d"] for one in same], [*map(quantity, same)], **style)
+
+    paper = {"color": "tab:green", "linestyle": "--"}
+    gradient.axhline(0.25, **paper)
+    ends = np.array([min(widths) / 1.5, max(widths) * 1.5])
+    for C0 in grouped(networks, "C0"):
+        neurons.plot(ends, C0 * np.sqrt(ends), **paper)
+        neurons.text(2000, 2400**0.5 * C0, f"{C0:g}$\\sqrt{{m}}$", color="tab:green", rotation=25)
+    neurons.set(title="Lemma 4.3: neurons that can change sign\n(hollow), and that did", xlabel="$m$")
+    neurons.set(xscale="log", yscale="log", xlim=ends)
+    tick_each(neurons, [*widths])
+    tick_log(neurons)
+    flips.set(
+        title=r"Theorem 3.1: one step of $|\eta| = C_2/\|\nabla f\|^2$",
+        xlabel="$C_2$",
+        ylabel="share of digits flipped",
+    )
+    flips.set_xlim(0, 1.1 * min(20, max(map(theorem.needed_C2, networks))))
+    gradient.set(title="Lemma 4.2: the smallest gradient", ylabel=r"$\|\nabla f(x)\|\,/\,\sqrt{d}$")
+    change.set_title("Lemma 4.4: how the gradient changes\nalong the smallest flipping step")
+    change.set_ylabel(r"$\|\nabla f(x+\delta) - \nabla f(x)\|\,/\,\sqrt{d}$")
+    for ax in (gradient, change):
+        ax.set(xlabel="$d$", xscale="log", xlim=(min(sizes) / 1.2, max(sizes) * 1.2), ylim=(0, None))
+        tick_each(ax, [*sizes])
+
+    lines = [({"color": colour}, f"$d$ = {d:g}") for d, colour in d_colours.items()]
+    lines += [({"color": colour, "marker": "o"}, f"$m$ = {width:,}") for width, colour in m_colours.items()]
+    lines += [({"color": "0.3", "linestyle": dash}, f"{how}, $C_0$ = {C0:g}") for (how, C0), dash in dashes.items()]
+    lines += [(paper, "the paper's bound, or its first term")]
+    handles = [Line2D([], [], label=label, **style) for style, label in lines]
+    drawn.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    return drawn
 
 
 if __name__ == "__main__":

@@ -280,6 +280,81 @@ def test_no_row_moves_further_than_the_longest_move(digits, bias):
         ball.longest_move(one._replace(slope=one.slope * math.nan), lengths[:1], lr=1.0)
 
 
+# --------------------------------------------------------------------------- what Sections 3 and 4 speak of
+
+
+def test_the_largest_value_is_reached_in_the_ball_and_never_passed(net, examples):
+    x, V = examples[0][:5], 0.4
+    largest = common.largest_value_in_ball(net, x, V)
+    moved = copy.deepcopy(net)
+    for example, value in zip(x, largest):
+        direction = F.normalize(net.weighted_input(example[None]), dim=1)
+        reached = []
+        for sign in (-1, 1):
+            moved.W.data = net.W0 + sign * V * net.a[:, None] * direction
+            assert LazyBall(net.W0).deviation(moved.W).item() == pytest.approx(V)
+            reached.append(moved.f(example[None]).abs().item())
+        assert value.item() == pytest.approx(max(reached))
+        for _ in range(200):
+            moved.W.data = net.W0 + V * F.normalize(torch.randn_like(net.W0) + 3 * torch.randn(()) * direction, dim=1)
+            assert moved.f(example[None]).abs() <= value + 1e-12
+    torch.testing.assert_close(common.largest_value_in_ball(net, x, 0), at_W0(net).f(x).detach().abs())
+
+
+def at_W0(net):
+    other = copy.deepcopy(net)
+    other.W.data = net.W0.clone()
+    return other
+
+
+def test_changeable_neurons_are_those_of_their_definition():
+    net, V = TwoLayerNet(2, 300, seed=1).double(), 0.3
+    x = torch.tensor([[0.6, 0.8], [2.0, -1.0], [0.0, 0.0]], dtype=torch.float64)
+    angles = torch.linspace(0, 2 * math.pi, 2001, dtype=torch.float64)
+    border = V * torch.stack([angles.cos(), angles.sin()], dim=1)
+    for example, count in zip(x, common.changeable_neurons(net, x, V).tolist()):
+        on = (net.W0[:, None] + border) @ example > 0  # at 2,001 places on the border, for each neuron
+        assert (on != (net.W0 @ example > 0)[:, None]).any(dim=1).sum() == count
+    assert 30 < common.changeable_neurons(net, x[:1], V) < 150
+
+
+def test_changed_neurons_are_those_on_at_one_of_W_and_W0(net, examples):
+    x, _ = examples
+    on = [[w @ one > 0 for w in W for one in net.weighted_input(x)] for W in (net.W, net.W0)]
+    changed = torch.tensor([one != other for one, other in zip(*on)]).reshape(40, 50).sum(dim=0)
+    assert torch.equal(common.changed_neurons(net, x), changed) and changed.any()
+    reach = LazyBall(net.W0).deviation(net.W).item()
+    assert (changed <= common.changeable_neurons(net, x, reach)).all()
+    assert not common.changed_neurons(at_W0(net), x).any()
+
+
+def test_a_step_of_C2_flips_what_the_smallest_step_says(net, examples):
+    x, _ = examples
+    step = common.smallest_step(net, x)
+    needed = step.eta.abs() * step.grad_norm.square()
+    for C2 in (0.2, 1.0, 3.0):
+        expected = torch.stack([flips_by_autograd(net, example, C2) for example in x])
+        assert torch.equal(common.flipped(net, x, C2), expected)
+        assert not (expected & (needed > C2)).any()
+    assert flips_by_autograd(net, x[0], 1.001 * needed[0].item()) and step.flips[0]
+
+
+def flips_by_autograd(net, example, C2):
+    example = example[None].clone().requires_grad_()
+    f = net.f(example)
+    (gradient,) = torch.autograd.grad(f.sum(), example)
+    with torch.no_grad():
+        return (net.f(example - f.sign() * C2 * gradient / gradient.norm() ** 2) * f < 0).squeeze()
+
+
+def test_the_change_of_the_gradient_is_autograds(net, examples):
+    x, _ = examples
+    delta = torch.randn_like(x)
+    ends = [place.clone().requires_grad_() for place in (x, x + delta)]
+    before, after = (torch.autograd.grad(net.f(place).sum(), place)[0] for place in ends)
+    torch.testing.assert_close(common.gradient_change(net, x, delta), (after - before).norm(dim=1))
+
+
 # --------------------------------------------------------------------------- attack 1: the smallest single step
 
 

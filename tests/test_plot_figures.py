@@ -383,7 +383,7 @@ def test_the_gallery_shows_the_steps_of_saved_networks(tmp_path, lazy_net, bias)
     config = {"num1": 0, "num2": 1, "size": 5, "d": 25, "width": 64, "C0": 10.0, "normalize": 0, "seed": 0}
     config["bias"] = int(bias)
     torch.save({"state_dict": net.state_dict(), "config": config}, tmp_path / "ntk_normal-a.pt")
-    axes = plot_figures.draw_gallery(tmp_path).axes[:3]
+    axes = plot_figures.draw_networks(tmp_path)["gallery"].axes[:3]
     digit = data.test_x[data.test_y < 0][:1]
     length = 1.001 * common.smallest_step(net, digit).delta_norm.item()
     x, delta, both = (torch.tensor(ax.images[0].get_array()).float().ravel() for ax in axes)

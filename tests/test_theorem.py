@@ -1,0 +1,132 @@
+"""figures/theorem.md and .png: what plot_figures.py measures of saved networks, and what lib/theorem.py says of it."""
+
+import copy
+import re
+
+import common
+import plot_figures
+from lib import RunError, theorem
+
+import numpy as np
+import pytest
+import torch
+
+CONFIG = {"num1": 0, "num2": 1, "size": 5, "d": 25, "width": 64, "C0": 10.0, "V": 1.25, "seed": 0, "bias": 0}
+
+
+@pytest.fixture
+def measured(lazy_net):
+    net, _ = lazy_net(5, 64)
+    return plot_figures.measure(net, CONFIG | {"normalize": 1})
+
+
+def network(d, C0=10, **others):
+    """A made-up network that keeps to all that the paper says, of two test digits."""
+    values = {"f_at_W0": 0.5, "f_at_W": 2, "f_in_ball": 6, "gradient": 0.7, "changeable": 250, "changed": 30}
+    values |= {"gradient_change": d**-0.25}
+    one = {name: np.array([value, value / 2 if name != "gradient" else value]) for name, value in values.items()}
+    one |= {"flipped": {C2: float(C2 >= 4) for C2 in theorem.STEPS}, "R_step": 3.0, "R_pgd": 2.8, "cone": 1e-13}
+    one |= {"dataset": "MNIST", "num1": 0, "num2": 1, "antialias": 0, "d": d, "width": 1000, "C0": C0, "seed": 0}
+    return one | {"trained": "SGD"} | others
+
+
+def verdicts(networks):
+    lines = theorem.as_markdown(networks).splitlines()
+    return [line.split("|")[-2] for line in lines if re.match(r"\|.*(Theorem|Corollary|Lemma|cone)", line)]
+
+
+THREE = [network(d) for d in (25, 100, 400)]
+
+
+def test_all_that_keeps_to_the_paper_is_a_yes():
+    assert verdicts(THREE) == ["yes"] * 7
+    assert "|C2 = 4 at C0 = 10; like d^0.00 at C0 = 10|" in theorem.as_markdown(THREE)
+
+
+@pytest.mark.parametrize(
+    ("line", "broken"),
+    [
+        (
+            0,
+            [
+                network(d, flipped={C2: float(need <= C2) for C2 in theorem.STEPS})
+                for d, need in ((25, 4), (100, 6), (400, 9))
+            ],
+        ),
+        (1, [network(d, R_pgd=d**0.2) for d in (25, 100, 400)]),
+        (2, [*THREE, network(784, f_in_ball=np.array([3, 15]))]),
+        (3, [*THREE, network(784, gradient=np.array([0.7, 0.24]))]),
+        (4, [*THREE, network(784, changeable=np.array([250, 370]))]),
+        (5, [network(d, gradient_change=np.array([d**0.1])) for d in (25, 100, 400)]),
+        (6, [*THREE, network(784, cone=0.01)]),
+    ],
+)
+def test_what_breaks_a_bound_is_a_no_on_its_line_alone(line, broken):
+    assert verdicts(broken) == ["yes"] * line + ["no"] + ["yes"] * (6 - line)
+
+
+def test_two_sizes_leave_open_what_grows_with_d_and_each_C0_has_its_own_word():
+    assert verdicts(THREE[:2])[:2] == ["open", "open"]
+    larger = [network(d, C0=20, R_step=d**0.3) for d in (25, 100, 400)]
+    assert verdicts(THREE + larger)[1] == "C0 = 10: yes; C0 = 20: no"
+
+
+def test_what_never_flips_needs_more_than_any_C2_tried():
+    text = theorem.as_markdown([network(d, flipped=dict.fromkeys(theorem.STEPS, 0.9)) for d in (25, 100, 400)])
+    assert "C2 = more than 20 at C0 = 10" in text and "|> 20|" in text
+
+
+def test_what_is_measured_is_of_test_digits_of_norm_1(measured, lazy_net):
+    net, _ = lazy_net(5, 64)
+    x = common.load_digits(0, 1, 5, normalize=True).test_x
+    x = x[x.any(dim=1)][::4]
+    assert torch.allclose(x.norm(dim=1), torch.ones(len(x))) and 500 < len(x) < 530
+    f, gradient = net.value_and_input_gradient(x)
+    np.testing.assert_allclose(measured["f_at_W"], f.abs(), rtol=1e-5)
+    np.testing.assert_allclose(measured["gradient"], gradient.norm(dim=1) / 5, rtol=1e-5)
+    assert (measured["f_at_W"] <= measured["f_in_ball"]).all()
+    assert (measured["changed"] <= measured["changeable"]).all()
+    assert measured["flipped"][2] == common.flipped(net, x, 2).double().mean().item()
+    assert measured["cone"] < 1e-9 and measured["trained"] == "SGD"
+    step = common.smallest_step(net, x)
+    change = common.gradient_change(net, x, 1.001 * step.eta[:, None].float() * gradient)
+    np.testing.assert_allclose(measured["gradient_change"], change / 5, rtol=1e-4, atol=1e-5)
+
+
+def test_at_R_a_tenth_is_still_right(measured, lazy_net):
+    net, _ = lazy_net(5, 64)
+    digits = common.load_digits(0, 1, 5, normalize=True)
+    inked = digits.test_x.any(dim=1)
+    x, y = digits.test_x[inked][::4], digits.test_y[inked][::4]
+    step = common.smallest_step(net, x)
+    right = (y * net.f(x) > 0) & (step.delta_norm > measured["R_step"] / 5)
+    assert right.double().mean() == pytest.approx(0.1, abs=0.005)
+    assert common.robust_accuracy(net, x, y, measured["R_pgd"] / 5, 20) <= 0.1
+    assert common.robust_accuracy(net, x, y, measured["R_pgd"] / 5.15, 20) > 0.1
+
+
+def test_a_folder_of_networks_gives_the_gallery_and_the_theorem(tmp_path, lazy_net, capsys):
+    net, _ = lazy_net(5, 64)
+    adversarial = CONFIG | {"eps": 0.4}
+    for script, config in (("ntk_normal", CONFIG | {"normalize": 1}), ("advtrain", adversarial)):
+        common.save_network(tmp_path, net, script, config)
+    biased = common.TwoLayerNet(25, 64, bias=True)
+    common.save_network(tmp_path, biased, "advtraingap", adversarial | {"bias": 1})
+    drawn = plot_figures.draw_networks(tmp_path)
+    assert [*drawn] == ["gallery", "theorem", "theorem.md"]
+    assert "of 2 networks" in drawn["theorem.md"] and "|adversarial training, digits 0/1, d 25|" in drawn["theorem.md"]
+    assert "1 of 3" in capsys.readouterr().err
+    labels = [text.get_text() for text in drawn["theorem"].legends[0].get_texts()]
+    assert labels[-3:-1] == ["SGD, $C_0$ = 10", "adversarial training, $C_0$ = 10"]
+    assert len(drawn["gallery"].axes) == 6
+    with pytest.raises(RunError, match="no network that a script saved"):
+        plot_figures.draw_networks(tmp_path / "nothing")
+
+
+def test_a_network_that_no_step_flips_is_measured_without_an_error(lazy_net):
+    net = copy.deepcopy(lazy_net(5, 64)[0])
+    net.W.data.zero_()
+    measured = plot_figures.measure(net, CONFIG | {"normalize": 1})
+    assert not any(measured["flipped"].values()) and np.isnan(measured["R_pgd"])
+    assert "> 20" in theorem.as_markdown([measured])
+    plot_figures.draw_theorem([measured])
