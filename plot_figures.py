@@ -387,9 +387,10 @@ def curve_styles(curve, values):
 def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, bound):
     """The quantity's mean over seeds, a curve for each of the styles, and over d the paper's rate c d^power.
 
-    The title has the fitted powers of the curves that have every d and no run that T ended, as lib/claims.py fits them.
+    The title has the fitted powers of the curves that have every d and no run that T ended, as lib/claims.py fits them,
+    and of the largest C0 that of what there is.
     """
-    positions, scales, extent, powers = sorted(grouped(rows, across)), [], [], {}
+    positions, scales, extent, powers, largest = sorted(grouped(rows, across)), [], [], {}, ""
     ax.autoscale(False)  # it cannot tell a single run from no range at all
     for value, style in styles.items():
         own = [row for row in rows if value in (None, row[curve]) and np.isfinite(quantity(row))]
@@ -402,6 +403,9 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
                 # Without seeds that have the usual sizes the power of what is drawn.
                 fitted = exponents(own, quantity)[0] or [np.polyfit(np.log(d), np.log(mean), 1)[0]]
                 powers[value] = np.mean(fitted)
+            elif across == "d" and len(d) > 2 and curve == "C0" and value == max(styles):
+                power_there = np.polyfit(np.log(d), np.log(mean), 1)[0]
+                largest = f"\n$d^{{{power_there:.2f}}}$ at $C_0$ = {value:.10g}, $d$ ≤ {d[-1]:g}"
     if scales and across == "d" and len(positions) > 1:
         rate = np.exp(np.mean(np.concatenate(scales))) * np.array(positions) ** power
         ax.plot(positions, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)
@@ -412,8 +416,8 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
         measured = " to ".join(dict.fromkeys(f"$d^{{{end:.2f}}}$" for end in ends))
         title += f"\nmeasured: {measured}"
         if len(powers) < len(styles):
-            title += f"\nat {CURVES[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
-    ax.set_title(title)
+            title += f" at {CURVES[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
+    ax.set_title(title + largest)
     ax.set_ylabel(symbol)
     ax.set_xlim(positions[0] / 1.2, positions[-1] * 1.2)
     tick_each(ax, positions)
@@ -770,7 +774,8 @@ def draw_theorem(networks: list[dict]) -> Figure:
     ends = np.array([min(widths) / 1.5, max(widths) * 1.5])
     for C0 in grouped(networks, "C0"):
         neurons.plot(ends, C0 * np.sqrt(ends), **paper)
-        neurons.text(2000, 2400**0.5 * C0, f"{C0:g}$\\sqrt{{m}}$", color="tab:green", rotation=25)
+        at = np.prod(ends ** [0.75, 0.25])
+        neurons.text(at, 1.1 * C0 * at**0.5, rf"{C0:g}$\sqrt{{m}}$", color="tab:green", rotation=25)
     neurons.set(title="Lemma 4.3: neurons that can change sign\n(hollow), and that did", xlabel="$m$")
     neurons.set(xscale="log", yscale="log", xlim=ends)
     tick_each(neurons, [*widths])

@@ -213,8 +213,8 @@ inputs scaled as the theorem assumes, as all in Figure 4. *Cap*: the most that a
 
 ## Exponents in d (Figure 2)
 
-Over all d; from d = 100 on. ± is half the t interval. η at x/‖x‖ is (‖δ‖/‖x‖)/‖∇f‖: for pixels η itself falls more
-slowly, because ‖x‖ grows like √d.
+Over all d; from d = 100 on. ± is half the t interval. η at x/‖x‖ is (‖δ‖/‖x‖)/‖∇f‖, exact without bias: for pixels η itself
+falls more slowly, because ‖x‖ grows like √d.
 
 {exponents}
 ## Growth with C0 (Figure 3): factors from the first ball to the last that the networks left
@@ -236,7 +236,7 @@ CLAIMS = [
     ("‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, norm 1)", 2, "", powers_of_d, ["‖δ‖/‖x‖"], -0.6, -0.4, 1),
     ("‖∇f‖ grows like d^0.5 (Fig. 2, pixels)", 2, "", powers_of_d, ["‖∇f‖"], 0.4, 0.6, 0),
     ("‖∇f‖ grows like d^0.5 (Fig. 2, norm 1)", 2, "", powers_of_d, ["‖∇f‖"], 0.4, 0.6, 1),
-    ("η falls like d^−1 (Fig. 2, pixels)", 2, "", powers_of_d, ["η"], -1.1, -0.9, 0),
+    ("η falls like d^−1 (Fig. 2, pixels, at x/‖x‖)", 2, "", powers_of_d, ["η at x/‖x‖"], -1.1, -0.9, 0),
     ("η falls like d^−1 (Fig. 2, norm 1)", 2, "", powers_of_d, ["η"], -1.1, -0.9, 1),
     ("f and η‖∇f‖² do not grow with d (Lemma 4.1, norm 1)", 2, "", powers_of_d, ["f", "η‖∇f‖²"], -math.inf, 0.1, 1),
     ("One step flips every test example (Theorem 3.1)", 0, " not flipped", none_beyond, "no flip", 0, SCRIPTS[:1]),
@@ -245,6 +245,7 @@ CLAIMS = [
     ("‖δ‖ grows with C0 at every d (Fig. 3)", 2, "-fold", grows_with_C0, "‖δ‖/‖x‖"),
     ("Robust accuracy falls to 0 at ε√d = 5 (5% at 4 to 6; §5.2)", 1, "", passes, "left", 0.05, 4, 6),
     ("Networks are robust below it (90% of the cap to ε√d = 4)", 1, "", passes, "left", 0.9, 4, math.inf, True),
+    ("The same, half of the cap", 1, "", passes, "left", 0.5, 4, math.inf, True),
     ("That ε goes like d^−0.5 (§5.2; where the cap at 4 is ≥ 95%)", 2, "", powers_of_places, "left", [0.05]),
     ("V for robust networks goes like m^−0.5 (§5.2)", 2, "", powers_of_places, "right", LEVELS["right"]),
     ("Robust accuracy is high past V√m = 25 (95%; §5.2)", 1, "%", robust_past_25),

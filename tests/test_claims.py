@@ -204,6 +204,11 @@ def test_claims_md_is_what_our_rows_say_in_any_order_and_the_readme_has_its_tabl
     assert claims.as_markdown(rows, caps) == text
     assert claims.as_markdown({s: random.Random(1).sample(own, len(own)) for s, own in rows.items()}, caps) == text
     table = re.search(r"(\|.*\n)+", text)[0]
-    assert f"## Results at a glance\n\n{table}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"## Results at a glance\n\n{table}" in readme
+    # Its last line is the theorem's.
+    _, says, measured, _, word, _ = readme.split(table)[1].partition("\n")[0].split("|")
+    theorem = (ROOT / "figures" / "theorem.md").read_text(encoding="utf-8")
+    assert f"|{says}|{measured}; like d^" in theorem and re.search(rf"\|{re.escape(says)}\|.*\|{word}\|", theorem)
     assert len(text.splitlines()) <= 150 and len(text.split()) <= 1500
     assert max(len(cell) for line in text.splitlines() if line.startswith("|") for cell in line.split("|")) <= 70
