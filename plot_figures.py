@@ -417,7 +417,8 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
         title += f"\nmeasured: {measured}"
         if len(powers) < len(styles):
             title += f" at {CURVES[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
-    ax.set_title(title + largest)
+        title += largest
+    ax.set_title(title)
     ax.set_ylabel(symbol)
     ax.set_xlim(positions[0] / 1.2, positions[-1] * 1.2)
     tick_each(ax, positions)

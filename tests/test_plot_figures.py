@@ -273,12 +273,13 @@ def test_curves_of_several_C0_are_of_the_same_runs():
     assert small == [[25, 1.5], [100, 1], [400, 1.5]] and large == [[25, 4], [100, 3]]
 
 
-def test_powers_are_of_the_curves_that_T_did_not_end():
-    rows = [ntk_row(size, 100, C0, 0, rel_delta_mean=1 / size) for C0 in (10, 20, 30) for size in (5, 10, 20)]
+def test_powers_are_of_the_curves_that_T_did_not_end_and_of_the_largest_C0():
+    sizes, powers = (5, 10, 20), ((10, -1), (20, -1), (30, -0.5))
+    rows = [ntk_row(size, 100, C0, 0, rel_delta_mean=size**power) for C0, power in powers for size in sizes]
     ended = [row | {"left_ball": 0} for row in rows]
-    assert figure("3", rows).axes[0].get_title().endswith("\nmeasured: $d^{-0.50}$")
+    assert figure("3", rows).axes[0].get_title().endswith("\nmeasured: $d^{-0.25}$ to $d^{-0.50}$")
     some = figure("3", rows[:6] + ended[6:]).axes[0].get_title()
-    assert some.endswith("\nmeasured: $d^{-0.50}$\nat $C_0$ = 10, 20")
+    assert some.endswith("\nmeasured: $d^{-0.50}$ at $C_0$ = 10, 20\n$d^{-0.25}$ at $C_0$ = 30, $d$ ≤ 400")
     assert "measured" not in figure("3", ended).axes[0].get_title()
 
 
