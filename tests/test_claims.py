@@ -184,7 +184,7 @@ def test_a_seed_with_fewer_runs_is_in_no_mean():
 def test_what_a_smaller_ball_costs():
     costs = ((1.0, 0.99, 0.9), (0.5, 0.985, 0.5), (0.1, 0.6, 0.0))
     rows = [adversarial_row(28, 400, V, 0.2, 0, robust, test_acc=accuracy) for V, accuracy, robust in costs]
-    assert cells(page(right=rows), "The projection keeps")[::2] == ["0.5 to 39.0 points lost", "no"]
+    assert cells(page(right=rows), "The projection keeps")[::2] == ["0.5–39.0 points lost", "no"]
     assert cells(page(right=rows), "The same where")[::2] == ["0.5 points lost", "nearly"]
 
 
