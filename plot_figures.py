@@ -620,15 +620,16 @@ def draw_learning(path: Path) -> Figure:
 
 
 def draw_networks(folder: Path) -> dict[str, Figure | str]:
-    """The gallery of one network of ntk_normal.py for each d, and the theorem's figure and table of all without bias.
+    """The gallery of one network of ntk_normal.py for each data set and d; the theorem, of all networks without bias.
 
     Raises RunError where the folder has no network that a script saved, or a file that is none.
     """
     saved = [load_network(path) for script in COLUMNS for path in sorted(folder.glob(f"{script}-*.pt"))]
     if not saved:
         raise RunError(f"{folder} has no network that a script saved with --save-dir")
+    saved = [(net, {"dataset": "MNIST", "antialias": 0} | config) for net, config in saved]  # which older files lack
     saved.sort(key=lambda network: [network[1][column] for column in ("d", "width", "C0", "bias", "seed")])
-    single = {config["d"]: (net, config) for net, config in reversed(saved) if "normalize" in config}
+    single = {itemgetter(*DATA, "d")(network[1]): network for network in reversed(saved) if "normalize" in network[1]}
     drawn = {"gallery": draw_gallery([*reversed(single.values())])} if single else {}
     biased = sum(net.bias for net, _ in saved)
     if biased:
@@ -662,8 +663,7 @@ def draw_gallery(saved: list[tuple[TwoLayerNet, dict]]) -> Figure:
 
 def draw_steps(axes, net, config):
     """The first test example of each digit: nobody chose them. axes has two lines of three."""
-    options = {name: config[name] for name in ("dataset", "antialias", "normalize") if name in config}
-    digits = load_digits(config["num1"], config["num2"], config["size"], **options)
+    digits = load_digits(**{name: config[name] for name in (*DATA, "size", "normalize")})
     x = torch.cat([digits.test_x[digits.test_y == y][:1] for y in (-1, 1)])
     step = smallest_step(net, x)
     # At the smallest step itself f is 0, up to rounding.
@@ -697,8 +697,7 @@ def measure(net: TwoLayerNet, config: dict) -> dict:
 
     The configuration, arrays of the digits' values, and numbers; `lib.theorem` holds them against the paper.
     """
-    names = [name for name in ("num1", "num2", "size", "dataset", "antialias") if name in config]
-    digits = load_digits(**{name: config[name] for name in names}, normalize=True)
+    digits = load_digits(**{name: config[name] for name in (*DATA, "size")}, normalize=True)
     inked = digits.test_x.any(dim=1)  # the others have no norm 1
     x, y = digits.test_x[inked][::4], digits.test_y[inked][::4]
     parts = [measure_each(net, *part, config["V"]) for part in in_chunks(net.width, x, y)]
@@ -706,12 +705,8 @@ def measure(net: TwoLayerNet, config: dict) -> dict:
     flips = {C2: np.mean(each.pop(f"flipped by {C2}")) for C2 in theorem.STEPS}
     R = np.quantile(each.pop("radius"), 0.9)
     scales = {"R_step": R * math.sqrt(net.d), "R_pgd": radius_of_pgd(net, x, y, R) * math.sqrt(net.d)}
-    how = (
-        {"dataset": "MNIST", "antialias": 0}
-        | config
-        | {"trained": "adversarial training" if "eps" in config else "SGD"}
-    )
-    return how | each | scales | {"flipped": flips, "cone": change_in_cone(net, x[:64])}
+    trained = "adversarial training" if "eps" in config else "SGD" if config["normalize"] else "SGD on pixels"
+    return config | each | scales | {"trained": trained, "flipped": flips, "cone": change_in_cone(net, x[:64])}
 
 
 def measure_each(net, x, y, V):
@@ -765,7 +760,7 @@ def draw_theorem(networks: list[dict]) -> Figure:
         style |= {"linestyle": "none", "marker": "o"}
         neurons.plot(one["width"], one["changeable"].mean(), **style, markerfacecolor="none")
         neurons.plot(one["width"], one["changed"].mean(), **style)
-    for (how, C0, width, _), same in grouped(networks, "trained", "C0", "width", "seed").items():
+    for (how, C0, width, *_), same in grouped(networks, "trained", "C0", "width", "seed", *DATA).items():
         style = {"color": m_colours[width], "linestyle": dashes[how, C0], "marker": "o"}
         for ax, quantity in ((gradient, theorem.least_gradient), (change, theorem.gradient_change)):
             ax.plot([one["d"] for one in same], [*map(quantity, same)], **style)

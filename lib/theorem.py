@@ -5,7 +5,7 @@ from collections.abc import Callable
 from operator import itemgetter
 
 from lib.claims import decimal, table
-from lib.groups import grouped
+from lib.groups import DATA, grouped
 from lib.results import data_in_words
 
 import numpy as np
@@ -42,10 +42,10 @@ def gradient_change(network: dict) -> float:
 def powers_of_d(networks: list[dict], quantity: Callable) -> list[float]:
     """The exponents in d of the quantity: one for all networks alike but in d, where there are three d or more."""
     slopes = []
-    for same in grouped(networks, "trained", "width", "C0", "seed").values():
-        values = {network["d"]: quantity(network) for network in same if 0 < quantity(network) < math.inf}
-        if len(values) > 2:
-            slopes.append(np.polyfit(np.log([*values]), np.log([*values.values()]), 1)[0])
+    for same in grouped(networks, "trained", "width", "C0", "seed", *DATA).values():
+        points = [(network["d"], quantity(network)) for network in same if 0 < quantity(network) < math.inf]
+        if len({d for d, _ in points}) > 2:
+            slopes.append(np.polyfit(*np.log(points).T, 1)[0])
     return slopes
 
 

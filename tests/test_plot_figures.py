@@ -381,7 +381,8 @@ def test_a_warning_names_the_digits_whose_caps_are_unknown(tmp_path, draw):
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_gallery_shows_the_steps_of_saved_networks(tmp_path, lazy_net, bias):
     net, data = lazy_net(5, 64, bias)
-    config = {"num1": 0, "num2": 1, "size": 5, "d": 25, "width": 64, "C0": 10.0, "normalize": 0, "seed": 0}
+    config = {"num1": 0, "num2": 1, "size": 5, "d": 25, "width": 64, "C0": 10.0, "V": 1.25, "seed": 0}
+    config["normalize"] = 0
     config["bias"] = int(bias)
     torch.save({"state_dict": net.state_dict(), "config": config}, tmp_path / "ntk_normal-a.pt")
     axes = plot_figures.draw_networks(tmp_path)["gallery"].axes[:3]

@@ -11,7 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-CONFIG = {"num1": 0, "num2": 1, "size": 5, "d": 25, "width": 64, "C0": 10.0, "V": 1.25, "seed": 0, "bias": 0}
+CONFIG = {
+    "dataset": "MNIST",
+    "antialias": 0,
+    "num1": 0,
+    "num2": 1,
+    "size": 5,
+    "d": 25,
+    "width": 64,
+    "C0": 10.0,
+    "V": 1.25,
+    "seed": 0,
+    "bias": 0,
+}
 
 
 @pytest.fixture
@@ -119,6 +131,11 @@ def test_a_folder_of_networks_gives_the_gallery_and_the_theorem(tmp_path, lazy_n
     labels = [text.get_text() for text in drawn["theorem"].legends[0].get_texts()]
     assert labels[-3:-1] == ["SGD, $C_0$ = 10", "adversarial training, $C_0$ = 10"]
     assert len(drawn["gallery"].axes) == 6
+    # The gallery has one of the same digits, and one of others.
+    for change in ({"seed": 1}, {"num2": 7}):
+        common.save_network(tmp_path, net, "ntk_normal", CONFIG | {"normalize": 0} | change)
+    drawn = plot_figures.draw_networks(tmp_path)
+    assert len(drawn["gallery"].axes) == 12 and "|SGD on pixels, digits 0/7, d 25|" in drawn["theorem.md"]
     with pytest.raises(RunError, match="no network that a script saved"):
         plot_figures.draw_networks(tmp_path / "nothing")
 
