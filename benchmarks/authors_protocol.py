@@ -122,8 +122,8 @@ def section_5_1(seeds, size=14, width=1000, C0=10):
     print_row("the authors' (quoted)", *quoted["5.1"])
     forms = "{:.2%} ± {:.2%}", "{:.3f} ± {:.3f}", "{:.2f} ± {:.2f}", "{:.4f} ± {:.4f}"
     for name, rows in zip(("their procedure here", "our protocol with `--bias`", "our protocol"), zip(*by_seed)):
-        columns = torch.tensor(rows, dtype=torch.float64).T
-        print_row(name, *(form.format(values.mean(), values.std()) for form, values in zip(forms, columns)))
+        columns = [(statistics.mean(of), statistics.stdev(of) if len(of) > 1 else math.nan) for of in zip(*rows)]
+        print_row(name, *(form.format(*column) for form, column in zip(forms, columns)))
     print()
 
 
