@@ -1,6 +1,9 @@
-"""The authors' procedure, as the benchmark follows it: what it measures lies outside the ball, and where a walk ends."""
+"""The authors' procedure as benchmarks/authors_protocol.py follows it, and Section 5.1 in float64."""
 
+import csv
 import importlib.util
+import subprocess
+import sys
 
 from common import Digits, LazyBall, TwoLayerNet, smallest_step
 from lib import mnist
@@ -59,3 +62,17 @@ def test_walks_end_where_real_ones_do(protocol):
     walked = protocol.walks(smallest_step(net, x), y)
     torch.testing.assert_close(walked, expected)
     assert walked[0] == 0 and walked.max() == 5.0
+
+
+@pytest.mark.slow
+def test_section_5_1_in_float64_differs_by_rounding(tmp_path):
+    rows = []
+    for script in ("ntk_normal.py", "benchmarks/sensitivity.py"):
+        path = tmp_path / script.rpartition("/")[2].replace(".py", ".csv")
+        options = ["--width", "20", "--size", "5", "--C0", "3", "--out", path, "--device", "cpu"]
+        subprocess.run([sys.executable, mnist.DATA_DIR.parent / script, *options], check=True, capture_output=True)
+        rows.append(next(csv.DictReader(open(path))))
+    for column in ("train_loss", "rel_delta_mean", "max_deviation"):
+        single, double = (float(row[column]) for row in rows)
+        assert single != double and single == pytest.approx(double, rel=1e-4)
+    assert rows[0]["test_error"] == rows[1]["test_error"]
