@@ -1,7 +1,7 @@
 """python benchmarks/sensitivity.py --width 1000 --size 5 --C0 10 20 --out results/checks/float64.csv
 
 Section 5.1 by ntk_normal.py, all its options included, but with W, the inputs and every step of SGD in float64. The rows
-have ntk_normal.py's columns, none of which says so: give them an --out of their own.
+have ntk_normal.py's columns, none of which says so: they must have an --out of their own.
 """
 
 import sys
@@ -24,10 +24,9 @@ def net_in_float64(*arguments, **options) -> common.TwoLayerNet:
 
 
 def main():
-    if not any(word.startswith("--out") for word in sys.argv):
-        sys.exit("sensitivity.py: error: give --out, such as --out results/checks/float64.csv")
     ntk_normal.load_digits, ntk_normal.TwoLayerNet = digits_in_float64, net_in_float64
-    ntk_normal.__doc__ = __doc__
+    # By their name float32's rows, checkpoints and networks are others.
+    ntk_normal.SCRIPT, ntk_normal.__doc__ = "float64", __doc__
     ntk_normal.main()
 
 
