@@ -212,6 +212,8 @@ are in the first column.
 {claims}
 *Bias and box*: the trained bias and, in Figure 4, the clipping to [0, 1] of the authors' scripts. *Norm 1*: trained on
 inputs scaled as the theorem assumes, as all in Figure 4. *Cap*: the most that any classifier can reach. *T*: most epochs.
+The smallest balls cannot learn, whatever the attack: clean training in them loses as much
+([docs/sensitivity.md](../docs/sensitivity.md)).
 
 ## Exponents in d (Figure 2)
 
