@@ -266,11 +266,30 @@ class LazyBall:
 
 
 @torch.no_grad()
-def flipped(net: TwoLayerNet, x: torch.Tensor, C2: float) -> torch.Tensor:
-    """Where the step delta = eta grad f(x) with |eta| = C2/||grad f(x)||^2 flips f's sign: (n,), bool (Theorem 3.1)."""
+def flipped(net: TwoLayerNet, x: torch.Tensor, C2: list[float]) -> torch.Tensor:
+    """Where the step delta = eta grad f(x) with |eta| = C2/||grad f(x)||^2 flips f's sign: (len(C2), n), bool (Theorem 3.1)."""
     f, gradient = net.value_and_input_gradient(x)
-    eta = -f.sign() * C2 / gradient.square().sum(dim=1)
-    return f * net.f(x + eta[:, None] * gradient) < 0
+    unit = -f.sign()[:, None] * gradient / gradient.square().sum(dim=1, keepdim=True)
+    return torch.stack([f * net.f(x + size * unit) < 0 for size in C2])
+
+
+@torch.no_grad()
+def flipped_at_largest_value(net: TwoLayerNet, x: torch.Tensor, V: float, C2: list[float]) -> torch.Tensor:
+    """The same for the W with the largest |f(x)| in the lazy ball of radius V, another one at each x: (len(C2), n), bool.
+
+    Theorem 3.1 is about all W in the ball at once. See `largest_value_in_ball`; without bias only.
+    """
+    scale, length = math.sqrt(net.width), torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    ends = _ends_of_ball(net, x, V)
+    sign = torch.where((ends.relu() @ net.a).abs().argmax(dim=0) == 0, -1, 1)[:, None]
+    z = torch.where(sign < 0, *ends)
+    # w_s is w_{s,0} + sign V a_s x / ||x||, and a_s^2 = 1.
+    active = (z > 0).to(x.dtype)
+    gradient = ((active * net.a) @ net.W0 + sign * V * active.sum(dim=1, keepdim=True) * x / length) / scale
+    f = z.relu() @ net.a / scale
+    unit = -f.sign()[:, None] * gradient / gradient.square().sum(dim=1, keepdim=True)
+    slope = unit @ net.W0.T + sign * V * net.a * (unit * x).sum(dim=1, keepdim=True) / length
+    return torch.stack([f * ((z + size * slope).relu() @ net.a) < 0 for size in C2])
 
 
 @torch.no_grad()
@@ -279,21 +298,38 @@ def largest_value_in_ball(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.
 
     Neuron s adds most if w_s is w_{s,0} + V a_s x / ||x||, and least if it is w_{s,0} - V a_s x / ||x||.
     """
-    x = net.weighted_input(x)
-    p, reach = x @ net.W0.T, V * torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    ends = torch.stack([(p + sign * reach * net.a).relu() @ net.a + net.output_bias for sign in (-1, 1)])
+    ends = _ends_of_ball(net, x, V).relu() @ net.a + net.output_bias
     return ends.abs().amax(dim=0) / math.sqrt(net.width)
+
+
+def _ends_of_ball(net, x, V):
+    """w_s . x (2, n, m) for the W in the lazy ball that makes f(x) least, and for the one that makes it largest."""
+    x = net.weighted_input(x)
+    reach = V * torch.linalg.vector_norm(x, dim=1, keepdim=True) * net.a
+    return torch.stack([x @ net.W0.T - reach, x @ net.W0.T + reach])
+
+
+@torch.no_grad()
+def small_gradient_in_ball(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
+    """||grad f(x)|| for a W in the lazy ball of radius V that makes it small, another one at each x: (n,) (Lemma 4.2).
+
+    All w_s move by the same length against a_s P grad f, where P takes away the part along x: no neuron changes its sign,
+    and P grad f becomes shorter by V m^(-1/2) times the number of neurons that are on, if it is as long as that. The least
+    in the ball may be smaller still. Without bias only.
+    """
+    active = (x @ net.W0.T > 0).to(x.dtype)
+    gradient = (active * net.a) @ net.W0 / math.sqrt(net.width)
+    along = (gradient * x).sum(dim=1) / torch.linalg.vector_norm(x, dim=1)
+    across = (gradient.square().sum(dim=1) - along.square()).clamp(min=0).sqrt()
+    left = (across - V * active.sum(dim=1) / math.sqrt(net.width)).clamp(min=0)
+    return torch.hypot(along, left)
 
 
 @torch.no_grad()
 def changeable_neurons(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
-    """|S_v|, how many neurons are on at x for some W in the lazy ball of radius V and off for another: (n,) (Lemma 4.3).
-
-    They are those with |w_{s,0} . x| below V ||x||, the most by which w_s . x can move.
-    """
-    x = net.weighted_input(x)
-    p, reach = x @ net.W0.T, V * torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return torch.where(p > 0, p <= reach, -p < reach).sum(dim=1)
+    """|S_v|, how many neurons are on at x for some W in the lazy ball of radius V and off for another: (n,) (Lemma 4.3)."""
+    least, most = _ends_of_ball(net, x, V).sort(dim=0).values
+    return ((least <= 0) & (most > 0)).sum(dim=1)
 
 
 @torch.no_grad()

@@ -31,12 +31,14 @@ from common import (
     changeable_neurons,
     changed_neurons,
     flipped,
+    flipped_at_largest_value,
     gradient_change,
     in_chunks,
     largest_value_in_ball,
     load_digits,
     load_network,
     robust_accuracy,
+    small_gradient_in_ball,
     smallest_step,
 )
 from lib import RunError, claims, command_line, results, theorem
@@ -695,29 +697,41 @@ def show(ax, pixels, colours, low, high):
 def measure(net: TwoLayerNet, config: dict) -> dict:
     """What the theorem and its lemmas speak of, for one network, over every fourth test digit, scaled to norm 1.
 
-    The configuration, arrays of the digits' values, and numbers; `lib.theorem` holds them against the paper.
+    The configuration, arrays of the digits' values, and numbers; `lib.theorem` holds them against the paper. Raises RunError
+    where the network is not in its lazy ball.
     """
+    if (deviation := net.deviation().item()) > 1.0001 * config["V"]:
+        raise RunError(
+            f"a saved network is {deviation:.4g} from its W0, outside its lazy ball of V = {config['V']:.4g}"
+        )
     digits = load_digits(**{name: config[name] for name in (*DATA, "size")}, normalize=True)
     inked = digits.test_x.any(dim=1)  # the others have no norm 1
     x, y = digits.test_x[inked][::4], digits.test_y[inked][::4]
     parts = [measure_each(net, *part, config["V"]) for part in in_chunks(net.width, x, y)]
-    each = {name: torch.cat([part[name] for part in parts]).double().numpy() for name in parts[0]}
-    flips = {C2: np.mean(each.pop(f"flipped by {C2}")) for C2 in theorem.STEPS}
-    R = np.quantile(each.pop("radius"), 0.9)
+    each = {name: torch.cat([part[name] for part in parts], dim=-1).double().numpy() for name in parts[0]}
+    shares = {
+        name: dict(zip(theorem.STEPS, each.pop(name).mean(axis=1))) for name in ("flipped", "flipped_at_largest_value")
+    }
+    R = np.quantile(each.pop("radius"), 0.9, method="higher")
     scales = {"R_step": R * math.sqrt(net.d), "R_pgd": radius_of_pgd(net, x, y, R) * math.sqrt(net.d)}
-    trained = "adversarial training" if "eps" in config else "SGD" if config["normalize"] else "SGD on pixels"
-    return config | each | scales | {"trained": trained, "flipped": flips, "cone": change_in_cone(net, x[:64])}
+    trained = "SGD" if config.get("normalize", 1) else "SGD on pixels"
+    if "eps" in config:
+        trained = f"adversarial training at ε√d = {config['eps'] * config['size']:.1f}"
+    return config | each | scales | shares | {"trained": trained, "cone": change_in_cone(net, x[:64])}
 
 
 def measure_each(net, x, y, V):
-    """The quantities of Sections 3 and 4 at each example, tensors (n,); gradients are over sqrt(d)."""
+    """The quantities of Sections 3 and 4 at each example, tensors (n,) or (C2, n); gradients are over sqrt(d)."""
     step, (f, gradient) = smallest_step(net, x), net.value_and_input_gradient(x)
     delta = 1.001 * step.eta.where(step.flips, 0)[:, None].float() * gradient
-    return {f"flipped by {C2}": flipped(net, x, C2) for C2 in theorem.STEPS} | {
+    return {
+        "flipped": flipped(net, x, theorem.STEPS),
+        "flipped_at_largest_value": flipped_at_largest_value(net, x, V, theorem.STEPS),
         "f_at_W0": largest_value_in_ball(net, x, V=0),
         "f_at_W": f.abs(),
         "f_in_ball": largest_value_in_ball(net, x, V),
         "gradient": step.grad_norm / math.sqrt(net.d),
+        "small_gradient": small_gradient_in_ball(net, x, V) / math.sqrt(net.d),
         "changeable": changeable_neurons(net, x, V),
         "changed": changed_neurons(net, x),
         "gradient_change": gradient_change(net, x, delta) / math.sqrt(net.d),
@@ -726,14 +740,14 @@ def measure_each(net, x, y, V):
 
 
 def radius_of_pgd(net, x, y, R):
-    """The eps at which 20 steps of PGD leave a tenth of the examples right, within 2%; R is where one step does."""
-    low, high = R / 4, 1.2 * R
+    """The eps at which 20 steps of PGD leave a tenth of the examples right, within 1%; R is where one step does."""
     if not 0 < R < math.inf:
         return math.nan
-    while high > 1.02 * low:
+    low, high = R / 4, 2 * R
+    while high > 1.01 * low:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if robust_accuracy(net, x, y, middle, atk_iters=20) <= 0.1 else (middle, high)
-    return high
+    return math.sqrt(low * high)
 
 
 def change_in_cone(net, x):
@@ -752,7 +766,8 @@ def draw_theorem(networks: list[dict]) -> Figure:
     drawn, ((flips, gradient), (neurons, change)) = plt.subplots(2, 2, figsize=(6.5, 5.6), layout="constrained")
     sizes, widths, kinds = (grouped(networks, *columns) for columns in (["d"], ["width"], ["trained", "C0"]))
     d_colours = {d: plt.get_cmap("plasma")(0.85 * index / max(1, len(sizes) - 1)) for index, d in enumerate(sizes)}
-    m_colours = {width: WIDTH_COLOURS.get(width, "black") for width in widths}
+    others = itertools.cycle(COLOURS)
+    m_colours = {width: WIDTH_COLOURS.get(width) or next(others) for width in widths}
     dashes = dict(zip(kinds, itertools.cycle(("-", "--", ":", "-."))))
     for one in networks:
         style = {"color": d_colours[one["d"]], "linestyle": dashes[one["trained"], one["C0"]], "linewidth": 0.8}
@@ -764,6 +779,8 @@ def draw_theorem(networks: list[dict]) -> Figure:
         style = {"color": m_colours[width], "linestyle": dashes[how, C0], "marker": "o"}
         for ax, quantity in ((gradient, theorem.least_gradient), (change, theorem.gradient_change)):
             ax.plot([one["d"] for one in same], [*map(quantity, same)], **style)
+        in_ball = [one["small_gradient"].min() for one in same]
+        gradient.plot([one["d"] for one in same], in_ball, **style | {"marker": "x", "linewidth": 0.5})
 
     paper = {"color": "tab:green", "linestyle": "--"}
     gradient.axhline(0.25, **paper)
@@ -782,7 +799,10 @@ def draw_theorem(networks: list[dict]) -> Figure:
         ylabel="share of digits flipped",
     )
     flips.set_xlim(0, 1.1 * min(20, max(map(theorem.needed_C2, networks))))
-    gradient.set(title="Lemma 4.2: the smallest gradient", ylabel=r"$\|\nabla f(x)\|\,/\,\sqrt{d}$")
+    gradient.set(
+        title="Lemma 4.2: the smallest gradient, at $W$\n(dots), and at a $W$ in the ball (crosses)",
+        ylabel=r"$\|\nabla f(x)\|\,/\,\sqrt{d}$",
+    )
     change.set_title("Lemma 4.4: how the gradient changes\nalong the smallest flipping step")
     change.set_ylabel(r"$\|\nabla f(x+\delta) - \nabla f(x)\|\,/\,\sqrt{d}$")
     for ax in (gradient, change):

@@ -1,7 +1,7 @@
 """python sweeps/theorem.py --jobs 2 && python plot_figures.py --networks saved/theorem --out mine
 
-Prints the commands of the networks on which figures/theorem.png tests Sections 3 and 4, or runs them: 13, on inputs of norm
-1, which go to saved/theorem/. Three of them have m >= d^2.4, as the theorem asks.
+Prints the commands of the networks on which figures/theorem.png tests Sections 3 and 4, or runs them: 13 commands for 21
+networks, on inputs of norm 1, which go to saved/theorem/. Four of them have m >= d^2.4, as the theorem asks.
 """
 
 

@@ -307,6 +307,33 @@ def at_W0(net):
     return other
 
 
+def test_at_the_largest_value_a_step_flips_what_it_does_for_that_W():
+    net, V, sizes = TwoLayerNet(6, 40, seed=3).double(), 0.4, [0.5, 2.0, 3.0, 5.0]
+    x = torch.randn(30, 6, dtype=torch.float64)
+    found, moved = common.flipped_at_largest_value(net, x, V, sizes), copy.deepcopy(net)
+    for example, flips in zip(x, found.T):
+        ends = [net.W0 + sign * V * net.a[:, None] * F.normalize(example, dim=0) for sign in (-1, 1)]
+        moved.W.data = max(ends, key=lambda W: abs((W @ example).relu() @ net.a))
+        assert flips.tolist() == [flips_by_autograd(moved, example, C2).item() for C2 in sizes]
+    assert found.any() and not found.all()
+
+
+def test_the_small_gradient_is_that_of_a_W_in_the_ball(examples):
+    net, V = TwoLayerNet(6, 40, seed=3).double(), 0.1
+    x, moved = examples[0], copy.deepcopy(net)
+    for example, small in zip(x, common.small_gradient_in_ball(net, x, V)):
+        _, gradient = net.value_and_input_gradient(example[None])
+        across = gradient[0] - (gradient[0] @ example) * example / example.square().sum()
+        norms = []
+        for share in torch.linspace(0, 1, 1001):
+            moved.W.data = net.W0 - share * V * net.a[:, None] * F.normalize(across, dim=0)
+            norms.append(torch.linalg.vector_norm(moved.value_and_input_gradient(example[None])[1]).item())
+        assert small.item() == pytest.approx(min(norms), abs=1e-3)
+    assert common.small_gradient_in_ball(net, x, 0)[0] == pytest.approx(
+        torch.linalg.vector_norm(net.value_and_input_gradient(x[:1])[1]).item()
+    )
+
+
 def test_changeable_neurons_are_those_of_their_definition():
     net, V = TwoLayerNet(2, 300, seed=1).double(), 0.3
     x = torch.tensor([[0.6, 0.8], [2.0, -1.0], [0.0, 0.0]], dtype=torch.float64)
@@ -332,9 +359,10 @@ def test_a_step_of_C2_flips_what_the_smallest_step_says(net, examples):
     x, _ = examples
     step = common.smallest_step(net, x)
     needed = step.eta.abs() * step.grad_norm.square()
-    for C2 in (0.2, 1.0, 3.0):
+    sizes = [0.2, 1.0, 3.0]
+    for C2, found in zip(sizes, common.flipped(net, x, sizes)):
         expected = torch.stack([flips_by_autograd(net, example, C2) for example in x])
-        assert torch.equal(common.flipped(net, x, C2), expected)
+        assert torch.equal(found, expected)
         assert not (expected & (needed > C2)).any()
     assert flips_by_autograd(net, x[0], 1.001 * needed[0].item()) and step.flips[0]
 
