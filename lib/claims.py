@@ -77,9 +77,8 @@ def in_words(estimates, digits, unit):
     pairs = (known, [end for one in estimates for end in (one.low, one.high)])
     best, allowed = (dict.fromkeys(decimal(end, digits) for end in (min(ends), max(ends))) for ends in pairs)
     ended = sum(one.ended and not one.least <= one.best <= one.most for one in estimates)
-    text = (
-        (" to " if min(known) < 0 else "–").join(best) + unit + (f" [{', '.join(allowed)}]" if allowed != best else "")
-    )
+    span = (" to " if min(known) < 0 else "–").join(best)
+    text = span + unit + (f" [{', '.join(allowed)}]" if allowed != best else "")
     return text + (f"; T cut off {ended} of {len(estimates)}" if ended else "")
 
 

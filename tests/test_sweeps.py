@@ -1,6 +1,7 @@
 """The grids in sweeps/: their lines, their options, and the job array that runs them."""
 
 import importlib
+import inspect
 import os
 import shlex
 import signal
@@ -10,12 +11,13 @@ import time
 from pathlib import Path
 
 from lib import RunError
-from sweeps import figure2, figure3, figure4_left, figure4_right, lines
+from sweeps import figure2, figure3, figure4_left, figure4_right, lines, theorem
 
 import pytest
 
 SWEEPS = Path(lines.__file__).parent
 GRIDS = {"figure2": figure2, "figure3": figure3, "figure4_left": figure4_left, "figure4_right": figure4_right}
+GRIDS |= {"theorem": theorem}
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 posix = pytest.mark.skipif(os.name == "nt", reason="needs bash, or signals between processes, which Windows lacks")
 
@@ -53,6 +55,14 @@ posix = pytest.mark.skipif(os.name == "nt", reason="needs bash, or signals betwe
             "python advtraingap.py --width 250 --size 28 --eps 0.2 --gap 0.2 --seed 0",
             "python advtraingap.py --width 16000 --size 28 --eps 0.2 --gap 0.95 --seed 4",
         ),
+        (
+            "theorem",
+            13,
+            "python ntk_normal.py --normalize --width 1000 --size 5 --C0 10 20 --save-dir saved/theorem "
+            "--out saved/theorem/ntk_normal.csv",
+            "python advtrain.py --width 1000 --size 28 --C0 10 --eps 0.07 --T 20 --atk_iters 10 --save-dir saved/theorem "
+            "--out saved/theorem/advtrain.csv",
+        ),
     ],
 )
 def test_a_grid_is_printed_as_a_script_and_imported_as_a_module(command, count, first, last):
@@ -63,12 +73,14 @@ def test_a_grid_is_printed_as_a_script_and_imported_as_a_module(command, count, 
     assert printed == [lines.line(*run) for run in GRIDS[name].runs(**flags)]
 
 
-@pytest.mark.parametrize("laptop", [False, True])
-@pytest.mark.parametrize("name", GRIDS)
-def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name, laptop):
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [(name, dict.fromkeys(flags, True)) for name in GRIDS for flags in ([], ["laptop"], ["laptop", "authors"])],
+)
+def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name, flags):
     monkeypatch.chdir(tmp_path)
-    authors = {"authors": True} if name.startswith("figure4") else {}
-    _, *argv = shlex.split(lines.line(*next(iter(GRIDS[name].runs(laptop=laptop, **authors)))))
+    flags = {flag: True for flag in flags if flag in inspect.signature(GRIDS[name].runs).parameters}
+    _, *argv = shlex.split(lines.line(*[*GRIDS[name].runs(**flags)][-1]))
     monkeypatch.setattr(sys, "argv", [*argv, "--data-dir", "none"])
     # Once all options are understood, the script looks for the data.
     with pytest.raises(RunError, match="MNIST"):
