@@ -274,25 +274,6 @@ def flipped(net: TwoLayerNet, x: torch.Tensor, C2: list[float]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def flipped_at_largest_value(net: TwoLayerNet, x: torch.Tensor, V: float, C2: list[float]) -> torch.Tensor:
-    """The same for the W with the largest |f(x)| in the lazy ball of radius V, another one at each x: (len(C2), n), bool.
-
-    Theorem 3.1 is about all W in the ball at once. See `largest_value_in_ball`; without bias only.
-    """
-    scale, length = math.sqrt(net.width), torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    ends = _ends_of_ball(net, x, V)
-    sign = torch.where((ends.relu() @ net.a).abs().argmax(dim=0) == 0, -1, 1)[:, None]
-    z = torch.where(sign < 0, *ends)
-    # w_s is w_{s,0} + sign V a_s x / ||x||, and a_s^2 = 1.
-    active = (z > 0).to(x.dtype)
-    gradient = ((active * net.a) @ net.W0 + sign * V * active.sum(dim=1, keepdim=True) * x / length) / scale
-    f = z.relu() @ net.a / scale
-    unit = -f.sign()[:, None] * gradient / gradient.square().sum(dim=1, keepdim=True)
-    slope = unit @ net.W0.T + sign * V * net.a * (unit * x).sum(dim=1, keepdim=True) / length
-    return torch.stack([f * ((z + size * slope).relu() @ net.a) < 0 for size in C2])
-
-
-@torch.no_grad()
 def largest_value_in_ball(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
     """The largest |f(x; a, W)| of all W in the lazy ball of radius V around net.W0: (n,) (Lemma 4.1).
 
@@ -310,19 +291,42 @@ def _ends_of_ball(net, x, V):
 
 
 @torch.no_grad()
-def small_gradient_in_ball(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
-    """||grad f(x)|| for a W in the lazy ball of radius V that makes it small, another one at each x: (n,) (Lemma 4.2).
+def move_to_largest_value(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
+    """The v (n, d) with ||v|| = V for which w_s = w_{s,0} + a_s v has the largest |f(x)| in the lazy ball. Without bias."""
+    least, most = (_ends_of_ball(net, x, V).relu() @ net.a).abs()
+    return torch.where(most >= least, V, -V)[:, None] * F.normalize(x, dim=1)
 
-    All w_s move by the same length against a_s P grad f, where P takes away the part along x: no neuron changes its sign,
-    and P grad f becomes shorter by V m^(-1/2) times the number of neurons that are on, if it is as long as that. The least
-    in the ball may be smaller still. Without bias only.
+
+@torch.no_grad()
+def move_against_gradient(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
+    """A v (n, d) with ||v|| <= V for which w_s = w_{s,0} + a_s v has a small ||grad f(x)|| (Lemma 4.2). Without bias.
+
+    v is against P grad f, where P takes away the part along x. So no neuron changes its sign, and P grad f becomes shorter
+    by ||v|| m^(-1/2) times the number of neurons that are on. Other W in the ball may have a smaller gradient still.
     """
     active = (x @ net.W0.T > 0).to(x.dtype)
-    gradient = (active * net.a) @ net.W0 / math.sqrt(net.width)
-    along = (gradient * x).sum(dim=1) / torch.linalg.vector_norm(x, dim=1)
-    across = (gradient.square().sum(dim=1) - along.square()).clamp(min=0).sqrt()
-    left = (across - V * active.sum(dim=1) / math.sqrt(net.width)).clamp(min=0)
-    return torch.hypot(along, left)
+    gradient, direction = (active * net.a) @ net.W0, F.normalize(x, dim=1)
+    across = gradient - (gradient * direction).sum(dim=1, keepdim=True) * direction
+    length = torch.linalg.vector_norm(across, dim=1, keepdim=True)
+    return -across / length * (length / active.sum(dim=1, keepdim=True)).clamp(max=V)
+
+
+@torch.no_grad()
+def gradient_and_flips(net: TwoLayerNet, x: torch.Tensor, v: torch.Tensor, C2: list[float]):
+    """||grad f(x)|| (n,), and where a step as in `flipped` flips f's sign (len(C2), n), at w_s = w_{s,0} + a_s v.
+
+    v (n, d) is another one at each x. With ||v|| <= V this W is in the lazy ball, about all of which Theorem 3.1 is at once.
+    Without bias.
+    """
+    z = x @ net.W0.T + (v * x).sum(dim=1, keepdim=True) * net.a
+    active = (z > 0).to(x.dtype)
+    # a_s^2 = 1.
+    gradient = ((active * net.a) @ net.W0 + active.sum(dim=1, keepdim=True) * v) / math.sqrt(net.width)
+    f = z.relu() @ net.a
+    unit = -f.sign()[:, None] * gradient / gradient.square().sum(dim=1, keepdim=True)
+    slope = unit @ net.W0.T + (v * unit).sum(dim=1, keepdim=True) * net.a
+    flips = [f * ((z + size * slope).relu() @ net.a) < 0 for size in C2]
+    return torch.linalg.vector_norm(gradient, dim=1), torch.stack(flips)
 
 
 @torch.no_grad()

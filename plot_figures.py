@@ -31,14 +31,15 @@ from common import (
     changeable_neurons,
     changed_neurons,
     flipped,
-    flipped_at_largest_value,
+    gradient_and_flips,
     gradient_change,
     in_chunks,
     largest_value_in_ball,
     load_digits,
     load_network,
+    move_against_gradient,
+    move_to_largest_value,
     robust_accuracy,
-    small_gradient_in_ball,
     smallest_step,
 )
 from lib import RunError, claims, command_line, results, theorem
@@ -709,9 +710,8 @@ def measure(net: TwoLayerNet, config: dict) -> dict:
     x, y = digits.test_x[inked][::4], digits.test_y[inked][::4]
     parts = [measure_each(net, *part, config["V"]) for part in in_chunks(net.width, x, y)]
     each = {name: torch.cat([part[name] for part in parts], dim=-1).double().numpy() for name in parts[0]}
-    shares = {
-        name: dict(zip(theorem.STEPS, each.pop(name).mean(axis=1))) for name in ("flipped", "flipped_at_largest_value")
-    }
+    flips = ("flipped", "flipped_at_largest_value", "flipped_at_small_gradient")
+    shares = {name: dict(zip(theorem.STEPS, each.pop(name).mean(axis=1))) for name in flips}
     R = np.quantile(each.pop("radius"), 0.9, method="higher")
     scales = {"R_step": R * math.sqrt(net.d), "R_pgd": radius_of_pgd(net, x, y, R) * math.sqrt(net.d)}
     trained = "SGD" if config.get("normalize", 1) else "SGD on pixels"
@@ -724,14 +724,17 @@ def measure_each(net, x, y, V):
     """The quantities of Sections 3 and 4 at each example, tensors (n,) or (C2, n); gradients are over sqrt(d)."""
     step, (f, gradient) = smallest_step(net, x), net.value_and_input_gradient(x)
     delta = 1.001 * step.eta.where(step.flips, 0)[:, None].float() * gradient
+    _, flips_at_largest = gradient_and_flips(net, x, move_to_largest_value(net, x, V), theorem.STEPS)
+    small_gradient, flips_at_small = gradient_and_flips(net, x, move_against_gradient(net, x, V), theorem.STEPS)
     return {
         "flipped": flipped(net, x, theorem.STEPS),
-        "flipped_at_largest_value": flipped_at_largest_value(net, x, V, theorem.STEPS),
+        "flipped_at_largest_value": flips_at_largest,
+        "flipped_at_small_gradient": flips_at_small,
         "f_at_W0": largest_value_in_ball(net, x, V=0),
         "f_at_W": f.abs(),
         "f_in_ball": largest_value_in_ball(net, x, V),
         "gradient": step.grad_norm / math.sqrt(net.d),
-        "small_gradient": small_gradient_in_ball(net, x, V) / math.sqrt(net.d),
+        "small_gradient": small_gradient / math.sqrt(net.d),
         "changeable": changeable_neurons(net, x, V),
         "changed": changed_neurons(net, x),
         "gradient_change": gradient_change(net, x, delta) / math.sqrt(net.d),

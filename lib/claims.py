@@ -249,7 +249,7 @@ CLAIMS = [
     ("Robust accuracy falls to 0 at ε√d = 5 (5% at 4 to 6; §5.2)", 1, "", passes, "left", 0.05, 4, 6),
     ("Networks are robust below it (90% of the cap to ε√d = 4)", 1, "", passes, "left", 0.9, 4, math.inf, True),
     ("Networks are robust below it (50% of the cap to ε√d = 4)", 1, "", passes, "left", 0.5, 4, math.inf, True),
-    ("That ε goes like d^−0.5 (§5.2; where the cap at 4 is ≥ 95%)", 2, "", powers_of_places, "left", [0.05]),
+    ("The ε of 5% goes like d^−0.5 (§5.2; cap at ε√d = 4 ≥ 95%)", 2, "", powers_of_places, "left", [0.05]),
     ("V for robust networks goes like m^−0.5 (§5.2)", 2, "", powers_of_places, "right", LEVELS["right"]),
     ("Robust accuracy is high past V√m = 25 (95%; §5.2)", 1, "%", robust_past_25),
     ("Below 25 it soon drops to 0 (5% at 12.5 or more: our reading)", 1, "", passes, "right", 0.05, 12.5, math.inf),

@@ -167,11 +167,11 @@ def test_no_more_is_asked_for_than_any_classifier_can_reach():
 
 def test_the_exponent_of_epsilon_leaves_out_where_no_classifier_could_be_robust():
     rows = [row for size in (10, 14, 20) for row in line(size, {4: 0.9, 5: 0.0})] + line(5, {2: 0.9, 2.5: 0.0})
-    assert cells(page(left=rows), "That ε goes like")[0] != cells(page(left=rows[:-2]), "That ε goes like")[0]
+    assert cells(page(left=rows), "The ε of 5% goes like")[0] != cells(page(left=rows[:-2]), "The ε of 5% goes like")[0]
     capped = page(left=rows, caps={(0, 1, 25, 0.8): 0.94})
     low, high = (-0.5 + sign * math.log(5 / 4) / math.log(4) for sign in (-1, 1))
-    assert cells(capped, "That ε goes like")[0] == f"−0.50 [{low:.2f}, {high:.2f}]".replace("-", "−")
-    assert cells(page(left=rows[:4]), "That ε goes like")[0] == "–"  # two d are no power
+    assert cells(capped, "The ε of 5% goes like")[0] == f"−0.50 [{low:.2f}, {high:.2f}]".replace("-", "−")
+    assert cells(page(left=rows[:4]), "The ε of 5% goes like")[0] == "–"  # two d are no power
 
 
 def test_a_seed_with_fewer_runs_is_in_no_mean():

@@ -307,31 +307,42 @@ def at_W0(net):
     return other
 
 
-def test_at_the_largest_value_a_step_flips_what_it_does_for_that_W():
-    net, V, sizes = TwoLayerNet(6, 40, seed=3).double(), 0.4, [0.5, 2.0, 3.0, 5.0]
-    x = torch.randn(30, 6, dtype=torch.float64)
-    found, moved = common.flipped_at_largest_value(net, x, V, sizes), copy.deepcopy(net)
-    for example, flips in zip(x, found.T):
-        ends = [net.W0 + sign * V * net.a[:, None] * F.normalize(example, dim=0) for sign in (-1, 1)]
-        moved.W.data = max(ends, key=lambda W: abs((W @ example).relu() @ net.a))
-        assert flips.tolist() == [flips_by_autograd(moved, example, C2).item() for C2 in sizes]
-    assert found.any() and not found.all()
+def test_f_is_largest_where_the_move_to_it_leads():
+    net, V = TwoLayerNet(6, 40, seed=3).double(), 0.4
+    x, moved = torch.randn(30, 6, dtype=torch.float64), copy.deepcopy(net)
+    for example, v, value in zip(x, common.move_to_largest_value(net, x, V), common.largest_value_in_ball(net, x, V)):
+        moved.W.data = net.W0 + net.a[:, None] * v
+        assert v.norm().item() == pytest.approx(V)
+        assert moved.f(example[None]).abs().item() == pytest.approx(value.item())
 
 
-def test_the_small_gradient_is_that_of_a_W_in_the_ball(examples):
-    net, V = TwoLayerNet(6, 40, seed=3).double(), 0.1
-    x, moved = examples[0], copy.deepcopy(net)
-    for example, small in zip(x, common.small_gradient_in_ball(net, x, V)):
+@pytest.mark.parametrize("V", [0.02, 0.1, 5])
+def test_the_move_against_the_gradient_makes_it_small(examples, V):
+    net, (x, _) = TwoLayerNet(6, 40, seed=3).double(), examples
+    moved = copy.deepcopy(net)
+    for example, v in zip(x, common.move_against_gradient(net, x, V)):
         _, gradient = net.value_and_input_gradient(example[None])
         across = gradient[0] - (gradient[0] @ example) * example / example.square().sum()
         norms = []
-        for share in torch.linspace(0, 1, 1001):
-            moved.W.data = net.W0 - share * V * net.a[:, None] * F.normalize(across, dim=0)
+        for length in torch.linspace(0, V, 1001):
+            moved.W.data = net.W0 - length * net.a[:, None] * F.normalize(across, dim=0)
             norms.append(torch.linalg.vector_norm(moved.value_and_input_gradient(example[None])[1]).item())
-        assert small.item() == pytest.approx(min(norms), abs=1e-3)
-    assert common.small_gradient_in_ball(net, x, 0)[0] == pytest.approx(
-        torch.linalg.vector_norm(net.value_and_input_gradient(x[:1])[1]).item()
-    )
+        moved.W.data = net.W0 + net.a[:, None] * v
+        small = torch.linalg.vector_norm(moved.value_and_input_gradient(example[None])[1]).item()
+        assert v.norm() <= V * 1.000001 and small == pytest.approx(min(norms), abs=V / 100) and small <= norms[0]
+
+
+def test_gradient_and_flips_are_those_of_the_moved_W():
+    net, sizes = TwoLayerNet(6, 40, seed=3).double(), [0.5, 2.0, 3.0, 5.0]
+    x, v = torch.randn(2, 40, 6, dtype=torch.float64)
+    norms, found = common.gradient_and_flips(net, x, 0.3 * v, sizes)
+    moved = copy.deepcopy(net)
+    for example, move, norm, flips in zip(x, 0.3 * v, norms, found.T):
+        moved.W.data = net.W0 + net.a[:, None] * move
+        assert flips.tolist() == [flips_by_autograd(moved, example, C2).item() for C2 in sizes]
+        _, gradient = moved.value_and_input_gradient(example[None])
+        assert norm.item() == pytest.approx(gradient.norm().item())
+    assert found.any() and not found.all()
 
 
 def test_changeable_neurons_are_those_of_their_definition():
