@@ -2,9 +2,8 @@
 
 import csv
 import importlib.util
-import subprocess
-import sys
 
+import ntk_normal
 from common import Digits, LazyBall, TwoLayerNet, smallest_step
 from lib import mnist
 
@@ -64,15 +63,18 @@ def test_walks_end_where_real_ones_do(protocol):
     assert walked[0] == 0 and walked.max() == 5.0
 
 
-@pytest.mark.slow
-def test_section_5_1_in_float64_differs_by_rounding(tmp_path):
+def test_section_5_1_in_float64_differs_by_rounding(script, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(mnist.DATA_DIR.parent / "benchmarks")
+    for changed in ("load_digits", "TwoLayerNet", "SCRIPT", "__doc__"):  # put back after the test
+        monkeypatch.setattr(ntk_normal, changed, getattr(ntk_normal, changed))
     rows = []
-    for script in ("ntk_normal.py", "benchmarks/sensitivity.py"):
-        path = tmp_path / script.rpartition("/")[2].replace(".py", ".csv")
-        options = ["--width", "20", "--size", "5", "--C0", "3", "--out", path, "--device", "cpu"]
-        subprocess.run([sys.executable, mnist.DATA_DIR.parent / script, *options], check=True, capture_output=True)
+    for name in ("ntk_normal", "sensitivity"):
+        path = tmp_path / f"{name}.csv"
+        assert script(f"{name}.py", "--width", 20, "--size", 5, "--C0", 3, "--out", path).code == 0
         rows += csv.DictReader(path.read_text().splitlines())
     for column in ("train_loss", "rel_delta_mean", "max_deviation"):
         single, double = (float(row[column]) for row in rows)
         assert single != double and single == pytest.approx(double, rel=1e-4)
     assert rows[0]["test_error"] == rows[1]["test_error"] and len(rows) == 2
+    ended = script("sensitivity.py", "--width", 20, "--out", tmp_path / "ntk_normal.csv")
+    assert ended.code == 1 and "choose another --out" in ended.stderr

@@ -318,18 +318,18 @@ def test_f_is_largest_where_the_move_to_it_leads():
 
 @pytest.mark.parametrize("V", [0.02, 0.1, 5])
 def test_the_move_against_the_gradient_makes_it_small(examples, V):
-    net, (x, _) = TwoLayerNet(6, 40, seed=3).double(), examples
+    net, x = TwoLayerNet(6, 40, seed=3).double(), examples[0][:10]
     moved = copy.deepcopy(net)
     for example, v in zip(x, common.move_against_gradient(net, x, V)):
         _, gradient = net.value_and_input_gradient(example[None])
         across = gradient[0] - (gradient[0] @ example) * example / example.square().sum()
         norms = []
-        for length in torch.linspace(0, V, 1001):
+        for length in torch.linspace(0, V, 201):
             moved.W.data = net.W0 - length * net.a[:, None] * F.normalize(across, dim=0)
             norms.append(torch.linalg.vector_norm(moved.value_and_input_gradient(example[None])[1]).item())
         moved.W.data = net.W0 + net.a[:, None] * v
         small = torch.linalg.vector_norm(moved.value_and_input_gradient(example[None])[1]).item()
-        assert v.norm() <= V * 1.000001 and small == pytest.approx(min(norms), abs=V / 100) and small <= norms[0]
+        assert v.norm() <= V * 1.000001 and small == pytest.approx(min(norms), abs=V / 20) and small <= norms[0]
 
 
 def test_gradient_and_flips_are_those_of_the_moved_W():
