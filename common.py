@@ -269,8 +269,13 @@ class LazyBall:
 def flipped(net: TwoLayerNet, x: torch.Tensor, C2: list[float]) -> torch.Tensor:
     """Where the step delta = eta grad f(x) with |eta| = C2/||grad f(x)||^2 flips f's sign: (len(C2), n), bool (Theorem 3.1)."""
     f, gradient = net.value_and_input_gradient(x)
-    unit = -f.sign()[:, None] * gradient / gradient.square().sum(dim=1, keepdim=True)
+    unit = _unit_step(f, gradient)
     return torch.stack([f * net.f(x + size * unit) < 0 for size in C2])
+
+
+def _unit_step(f, gradient):
+    """The step delta (n, d) of `flipped` with C2 = 1."""
+    return -f.sign()[:, None] * gradient / gradient.square().sum(dim=1, keepdim=True)
 
 
 @torch.no_grad()
@@ -323,7 +328,7 @@ def gradient_and_flips(net: TwoLayerNet, x: torch.Tensor, v: torch.Tensor, C2: l
     # a_s^2 = 1.
     gradient = ((active * net.a) @ net.W0 + active.sum(dim=1, keepdim=True) * v) / math.sqrt(net.width)
     f = z.relu() @ net.a
-    unit = -f.sign()[:, None] * gradient / gradient.square().sum(dim=1, keepdim=True)
+    unit = _unit_step(f, gradient)
     slope = unit @ net.W0.T + (v * unit).sum(dim=1, keepdim=True) * net.a
     flips = [f * ((z + size * slope).relu() @ net.a) < 0 for size in C2]
     return torch.linalg.vector_norm(gradient, dim=1), torch.stack(flips)

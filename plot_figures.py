@@ -401,14 +401,14 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
             d, mean, band = draw_curve(ax, grouped(own, across), quantity, style)
             extent += [*band[0], *band[1]]
             scales.append(np.log(mean) - power * np.log(d))
-            # Over fewer d than others have, a power would tell less than it seems to.
-            if across == "d" and len(d) == len(positions) > 2 and not any(map(ended_by_T, own)):
-                # Without seeds that have the usual sizes the power of what is drawn.
-                fitted = exponents(own, quantity)[0] or [np.polyfit(np.log(d), np.log(mean), 1)[0]]
-                powers[value] = np.mean(fitted)
-            elif across == "d" and len(d) > 2 and curve == "C0" and value == max(styles):
-                power_there = np.polyfit(np.log(d), np.log(mean), 1)[0]
-                largest = f"\n$d^{{{power_there:.2f}}}$ at $C_0$ = {value:.10g}, $d$ ≤ {d[-1]:g}"
+            if across == "d" and len(d) > 2:
+                as_drawn = np.polyfit(np.log(d), np.log(mean), 1)[0]
+                # Over fewer d than others have, a power would tell less than it seems to.
+                if len(d) == len(positions) and not any(map(ended_by_T, own)):
+                    # Without seeds that have the usual sizes the power of what is drawn.
+                    powers[value] = np.mean(exponents(own, quantity)[0] or [as_drawn])
+                elif curve == "C0" and value == max(styles):
+                    largest = f"\n$d^{{{as_drawn:.2f}}}$ at $C_0$ = {value:.10g}, $d$ ≤ {d[-1]:g}"
     if scales and across == "d" and len(positions) > 1:
         rate = np.exp(np.mean(np.concatenate(scales))) * np.array(positions) ** power
         ax.plot(positions, rate, color="tab:green", linestyle="--", linewidth=1.5, zorder=3)

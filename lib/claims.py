@@ -66,6 +66,11 @@ def decimal(value, digits=2):
     return f"{round(value, digits) + 0:.{digits}f}".replace("-", "−").replace("inf", "∞").replace("nan", "?")
 
 
+def least_and_most(values, digits=2):
+    """The least and the largest of the values in words, or the one that both are."""
+    return [*dict.fromkeys(decimal(end, digits) for end in (min(values), max(values)))]
+
+
 def mean_text(values, digits=2):
     half = f" ± {half_interval(values):.{digits}f}" if len(values) > 1 else ""
     return decimal(np.mean(values), digits) + half if len(values) else "–"
@@ -74,8 +79,8 @@ def mean_text(values, digits=2):
 def in_words(estimates, digits, unit):
     """The best estimates, in brackets all that is allowed, and how many more epochs might carry into the tolerance."""
     known = [one.best for one in estimates if math.isfinite(one.best)] or [math.nan]
-    pairs = (known, [end for one in estimates for end in (one.low, one.high)])
-    best, allowed = (dict.fromkeys(decimal(end, digits) for end in (min(ends), max(ends))) for ends in pairs)
+    best = least_and_most(known, digits)
+    allowed = least_and_most([end for one in estimates for end in (one.low, one.high)], digits)
     ended = sum(one.ended and not one.least <= one.best <= one.most for one in estimates)
     span = (" to " if min(known) < 0 else "–").join(best)
     text = span + unit + (f" [{', '.join(allowed)}]" if allowed != best else "")

@@ -4,11 +4,9 @@ import math
 from collections.abc import Callable
 from operator import itemgetter
 
-from lib.claims import decimal, table
-from lib.groups import DATA, grouped
+from lib.claims import decimal, least_and_most, table
+from lib.groups import DATA, exponents, grouped
 from lib.results import data_in_words
-
-import numpy as np
 
 GAMMA = 0.01  # the paper's bounds may fail with this probability, at any one x
 STEPS = (0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9, 10, 12, 16, 20)  # the C2 that are tried
@@ -44,18 +42,15 @@ def gradient_change(network: dict) -> float:
 def span(values, digits: int = 2) -> str:
     """The least and the largest of the values that are finite."""
     known = [value for value in values if math.isfinite(value)]
-    return "–".join(dict.fromkeys(decimal(end, digits) for end in (min(known), max(known)))) if known else "∞"
+    return "–".join(least_and_most(known, digits)) if known else "∞"
 
 
-def powers_of_d(networks: list[dict], quantity: Callable) -> list[float]:
-    """The quantity's exponents in d, of networks that differ in nothing else and have three d; infinite if it is somewhere."""
+def slopes_in_d(networks: list[dict], quantity: Callable) -> list[float]:
+    """The quantity's `exponents` of networks that differ in d and seed alone; infinite if the quantity is not finite."""
     slopes = []
-    for same in grouped(networks, "trained", "width", "C0", "seed", *DATA).values():
-        points = np.array([(network["d"], quantity(network)) for network in same])
-        if not np.isfinite(points).all():
-            slopes.append(math.inf)
-        elif len({*points[:, 0]}) > 2:
-            slopes.append(np.polyfit(*np.log(points).T, 1)[0])
+    for same in grouped(networks, "trained", "width", "C0", *DATA).values():
+        finite = all(math.isfinite(quantity(network)) for network in same)
+        slopes += exponents(same, quantity)[0] if finite else [math.inf]
     return slopes
 
 
@@ -63,10 +58,9 @@ def growth(networks: list[dict], most: float, *quantities: Callable) -> tuple[st
     """The quantities' exponents in d, in words, and whether all are at most this, for each C0 where it differs."""
     words, verdicts = [], {}
     for C0, own in grouped(networks, "C0").items():
-        slopes = [slope for quantity in quantities for slope in powers_of_d(own, quantity)]
+        slopes = [slope for quantity in quantities for slope in slopes_in_d(own, quantity)]
         verdicts[C0] = yes_or_no(max(slopes) <= most) if slopes else "open"
-        ends = " to ".join(dict.fromkeys(decimal(end) for end in (min(slopes), max(slopes)))) if slopes else "?"
-        words.append(f"like d^{ends} at C0 = {C0:g}")
+        words.append(f"like d^{' to '.join(least_and_most(slopes)) if slopes else '?'} at C0 = {C0:g}")
     alike = len({*verdicts.values()}) == 1
     return ", ".join(words), verdicts[C0] if alike else "; ".join(f"C0 = {C0:g}: {verdicts[C0]}" for C0 in verdicts)
 
