@@ -1,14 +1,14 @@
 """python plot_figures.py --results results/paper results --out figures --figure 2 3 4
 
 Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py wrote
-to the folders --results; of a run in several the last folder's row counts. When it draws all of them, it also writes what
-the rows say of the paper's claims, claims.md. The files figure2, figure3 and figure4 hold the runs with the scripts'
-default settings. Runs with other data, attacks, bs, lr, T, atk_iters or patience are never averaged with those: they get
-figures of their own, named after what differs, such as figure4-T100-steps20. So do runs with bias or normalize in Figures
-2 and 3; in Figure 4 bias and box get panels. Where rows have several C0 or widths, Figure 2 takes one C0, Figure 3 one
-width, Figure 4 left one of both: what --C0 and --width say, else the paper's if it has half as many cells as any other,
-else the one with most. Of other widths there are Figures 3 of their own, such as figure3-m10000. The claims do not heed
-this choice.
+to the folders --results; of a run in several the last folder's row counts, in one folder that with the largest T. When it
+draws all of them, it also writes what the rows say of the paper's claims, claims.md. The files figure2, figure3 and figure4
+hold the runs with the scripts' default settings. Runs with other data, attacks, bs, lr, atk_iters or patience are never
+averaged with those: they get figures of their own, named after what differs, such as figure4-steps20. So do runs with bias
+or normalize in Figures 2 and 3; in Figure 4 bias and box get panels. Runs that T ended are marked. Where rows have several
+C0 or widths, Figure 2 takes one C0, Figure 3 one width, Figure 4 left one of both: what --C0 and --width say, else the
+paper's if it has half as many cells as any other, else the one with most. Of other widths there are Figures 3 of their own,
+such as figure3-m10000. The claims do not heed this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
 of drawing. --networks also draws a gallery of smallest flipping steps. A table figure4_cap.csv in --results, of the most
@@ -261,14 +261,15 @@ def save(drawn: dict[str, Figure | str], folder: Path):
 
 
 def read_runs(folders: list[Path], script: str) -> list[dict]:
-    """The rows of all the script's results files in the folders as `numbers`, of rows of the same run the last.
+    """The rows of all the script's results files in the folders as `numbers`, one of each run.
 
-    Raises RunError where a file cannot be read.
+    It is the last folder's, and of its rows that differ in T alone the longest run. Raises RunError where a file cannot be read.
     """
-    columns = COLUMNS[script]
-    paths = [path for folder in folders for path in results_files(folder, script)]
-    rows = [numbers(row) for path in paths for row in read_rows(path, columns)]
-    return latest_of_each_run(rows, key_columns(script, columns))
+    columns, rows = COLUMNS[script], []
+    for folder in folders:
+        own = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
+        rows += sorted(own, key=itemgetter("T"))
+    return latest_of_each_run(rows, [column for column in key_columns(script, columns) if column != "T"])
 
 
 def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:
@@ -278,7 +279,10 @@ def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:
     runs, lacking, there = list(grid(**choice)), [], set()
     for name, options in runs:
         wanted = defaults | {"V" if option == "gap" else option: value for option, value in options.items()}
-        there = there or {tuple(row[column] for column in wanted) for row in rows}  # all runs have the same options
+        T = wanted.pop("T", 1000)  # the scripts' default
+        if not there:  # all runs have the same options, and the same T
+            whole = [row for row in rows if row["T"] >= T or not ended_by_T(row)]
+            there = {tuple(row[column] for column in wanted) for row in whole}
         if not there.issuperset(itertools.product(*(v if isinstance(v, list) else [v] for v in wanted.values()))):
             lacking.append((name, options))
     return lacking, len(runs)
@@ -343,7 +347,7 @@ def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
     labels = [f"{symbol} = {value:,.10g}" for value in styles if value]
     if any(ended_by_T(row) for row in rows):
         handles.append(Line2D([], [], color="0.4", marker="o", markerfacecolor="none", linestyle="none"))
-        labels.append(f"still inside the ball after {rows[0]['T']:,g} epochs")
+        labels.append(f"still inside the ball after {most_epochs(rows)} epochs")
     if handles:
         drawn.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     at = [f"$d$ = {rows[0]['d']:g}"] if across != "d" else []
@@ -446,6 +450,12 @@ def draw_curve(ax, cells, quantity, style):
     return x, mean, band
 
 
+def most_epochs(rows):
+    """In words, the T of the rows that T epochs ended."""
+    T = [row["T"] for row in rows if ended_by_T(row)]
+    return "–".join(f"{end:,g}" for end in sorted({min(T), max(T)}))
+
+
 def seeds(cells, what="mean"):
     """In words, over how many seeds the means of the cells are; in a cell, rows differ in the seed alone."""
     counts = {len(cell) for cell in cells.values()}
@@ -457,7 +467,7 @@ def seeds(cells, what="mean"):
 
 def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) -> Figure:
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
-    laptop = tuple(f"{name}={value}" for name, value in figure4_left.LAPTOP.items())
+    laptop = tuple(f"{name}={value}" for name, value in figure4_left.LAPTOP.items() if name != "T")
     grid = {(): False, laptop: True}.get(settings)  # of other settings there are no grids
     present = {(row["bias"], row["box"]) for row in left + right}
     protocols = [key for key in PROTOCOLS if key in present]
@@ -509,7 +519,7 @@ def draw_right(ax, rows, title, grid, _):
 def ended_runs(rows):
     """How many of the runs T epochs ended, as a further line of a title."""
     ended = sum(map(ended_by_T, rows))
-    return f"\n{ended} of {len(rows)} runs ended by T = {rows[0]['T']:,g} epochs" if ended else ""
+    return f"\n{ended} of {len(rows)} runs ended by T = {most_epochs(rows)} epochs" if ended else ""
 
 
 def grid_axes(part, laptop, *options):
@@ -522,9 +532,8 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; returns "".
 
     Where the rows have one value of one of the two it is a curve over the other; returns that value in words. Without rows
-    it returns None. Cells without runs are hatched. For each of
-    the LEVELS a line joins the places, one in each column, where robust
-    accuracy passes it.
+    it returns None. Cells without runs are hatched, those with a run that T ended dotted. For each of the LEVELS a line joins
+    the places, one in each column, where robust accuracy passes it.
     """
     ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
     if not rows:
@@ -549,6 +558,9 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     for (x, y), cell in grouped(rows, horizontal, vertical).items():
         accuracy[up.index(y), across.index(x)] = np.mean([row["robust_test_acc"] for row in cell])
     ax.pcolormesh(sides, heights, accuracy, vmin=0, vmax=1, cmap="cividis")
+    if ended := [*grouped([row for row in rows if ended_by_T(row)], horizontal, vertical)]:
+        style = {"marker": "o", "markersize": 2, "color": "white", "markeredgecolor": "black", "markeredgewidth": 0.4}
+        ax.plot(*zip(*ended), **style, linestyle="none", label="$T$ ended a run here", zorder=3)
     outline, columns = [withStroke(linewidth=2.4, foreground="black")], grouped(rows, horizontal)
     for level, (dashes, marker) in LEVELS.items():
         passed = [mean_crossing(columns.get(value, []), vertical, falls, level) for value in across]

@@ -82,7 +82,7 @@ def in_words(estimates, digits, unit):
     best = least_and_most(known, digits)
     allowed = least_and_most([end for one in estimates for end in (one.low, one.high)], digits)
     ended = sum(one.ended and not one.least <= one.best <= one.most for one in estimates)
-    span = (" to " if min(known) < 0 else "–").join(best)
+    span = (" to " if best[0].startswith("−") else "–").join(best)
     text = span + unit + (f" [{', '.join(allowed)}]" if allowed != best else "")
     return text + (f"; T cut off {ended} of {len(estimates)}" if ended else "")
 
@@ -276,9 +276,11 @@ def by_protocol(rows, caps):
         usual = {setting: value for setting, value in usual.items() if setting not in ("bias", "normalize")}
         sets = groups.by_settings(usual, [row for row in every if row["bias"] == row.get("box", row["bias"])])
         most = max(sorted(sets), key=lambda own: len(sets[own][0]), default=())
+        taken = sets.get(most, [[]])[0]
         settings[script] = ", ".join(groups.describe(most)[1]) or "the scripts' defaults"
+        settings[script] += f"; T ended {ended} of {len(taken)} runs" if (ended := sum(map(ended_by_T, taken))) else ""
         for bias, name in PROTOCOLS.items():
-            runs[name][script] = [row for row in sets.get(most, [[]])[0] if row["bias"] == bias]
+            runs[name][script] = [row for row in taken if row["bias"] == bias]
     for own in runs.values():
         left, right = groups.left_of_figure4(own["advtrain"]), groups.right_of_figure4(own["advtraingap"])
         left = [row | {"scaled": round(row["eps"] * row["size"], 9)} for row in left]

@@ -12,10 +12,11 @@ from lib.results import TEXT
 
 import numpy as np
 
-# The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged.
+# The scripts' defaults for what makes runs comparable: runs that differ in any of these are never averaged. T is not among
+# them: it only bounds a run, and changes nothing in one that ended before.
 DATA = {"dataset": "MNIST", "num1": 0, "num2": 1, "antialias": 0}
-SETTINGS = DATA | {"bias": 0, "normalize": 0, "bs": 64, "lr": 0.1, "T": 1000}
-ADVERSARIAL_SETTINGS = DATA | {"attack": "l2", "bs": 32, "lr": 0.01, "T": 1000, "atk_iters": 100, "patience": 20}
+SETTINGS = DATA | {"bias": 0, "normalize": 0, "bs": 64, "lr": 0.1}
+ADVERSARIAL_SETTINGS = DATA | {"attack": "l2", "bs": 32, "lr": 0.01, "atk_iters": 100, "patience": 20}
 
 # How a setting is described: in the name of a file, which LaTeX and shells take as it is, and in words.
 DESCRIPTIONS = {
@@ -26,7 +27,6 @@ DESCRIPTIONS = {
     "normalize": ("normalize", "inputs of norm 1"),
     "bs": ("bs{}", "batch size {}"),
     "lr": ("lr{}", "learning rate {}"),
-    "T": ("T{}", "at most {} epochs"),
     "atk_iters": ("steps{}", "{} PGD steps"),
     "patience": ("patience{}", "patience of {} epochs"),
 }
@@ -54,7 +54,7 @@ def by_settings(defaults: dict, *files: list[dict]) -> dict[tuple, list[list[dic
 
 
 def describe(settings: tuple) -> tuple[list[str], list[str]]:
-    """The settings of `by_settings` as parts of a file's name, such as ["digits3and8", "T100"], and in words."""
+    """The settings of `by_settings` as parts of a file's name, such as ["digits3and8", "steps20"], and in words."""
     values = dict(setting.split("=") for setting in settings)
     pair = [values.pop(name, SETTINGS[name]) for name in ("num1", "num2")]
     names, words = [], []

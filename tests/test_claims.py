@@ -151,6 +151,7 @@ def test_where_robust_accuracy_falls_to_0_lies_between_runs(accuracies, found, w
 def test_runs_that_T_ended_might_still_become_robust():
     early = line(5, {2: 0.9, 3: 0.1}, T=100, epochs=21) + line(5, {4: 0.0}, T=100, epochs=100)
     assert cells(page(left=early), FALLS) == ["3.5 [3.0, ∞]", "–", "open"]
+    assert "(the scripts' defaults; T ended 1 of 3 runs)" in page(left=early)
     late = line(5, {6.5: 0.1, 7: 0.0}, T=100, epochs=100)
     assert cells(page(left=late), FALLS)[2] == "no"
     past_25 = [adversarial_row(28, 400, V, 0.2, 0, 0.9, T=100, epochs=epochs) for V, epochs in ((1.3, 100), (1.4, 100))]
@@ -189,10 +190,10 @@ def test_what_a_smaller_ball_costs():
 
 
 def test_of_several_settings_those_with_most_runs_and_bias_or_box_only_in_neither_protocol():
-    default, other = line(5, {4: 0.9, 6: 0.0}), line(5, {4.5: 0.9, 4.7: 0.04, 6: 0.0}, T=100)
+    default, other = line(5, {4: 0.9, 6: 0.0}), line(5, {4.5: 0.9, 4.7: 0.04, 6: 0.0}, bs=64)
     both, only = line(5, {4: 0.9, 5: 0.0}, bias=1, box=1), line(5, {4: 0.9, 4.1: 0.0}, box=1)
-    text = page(left=default + other + [row | {"T": 100} for row in both + only])
-    assert cells(text, FALLS) == ["4.7 [4.5, 4.7]", "4.9 [4.0, 5.0]", "nearly"] and "(at most 100 epochs)" in text
+    text = page(left=default + other + [row | {"bs": 64} for row in both + only])
+    assert cells(text, FALLS) == ["4.7 [4.5, 4.7]", "4.9 [4.0, 5.0]", "nearly"] and "(batch size 64)" in text
     assert "4.1" not in cells(page(left=only), FALLS)[0]
     assert cells(page(left=default + other[1:]), FALLS)[0].startswith("5.9")  # on a tie the defaults
 

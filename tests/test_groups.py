@@ -32,9 +32,9 @@ def test_settings_are_what_differs_from_the_defaults():
 
 
 def test_settings_have_names_that_shells_take_and_words():
-    names, words = groups.describe(("num2=7", "bias=1", "lr=0.05", "T=10000"))
-    assert names == ["digits0and7", "bias", "lr0p05", "T10000"]
-    assert words == ["digits 0 and 7", "with bias", "learning rate 0.05", "at most 10,000 epochs"]
+    names, words = groups.describe(("num2=7", "bias=1", "lr=0.05", "bs=10000"))
+    assert names == ["digits0and7", "bias", "lr0p05", "bs10000"]
+    assert words == ["digits 0 and 7", "with bias", "learning rate 0.05", "batch size 10,000"]
     assert groups.describe(()) == ([], [])
     every = {**groups.SETTINGS, **groups.ADVERSARIAL_SETTINGS}
     assert len(groups.describe(tuple(f"{setting}=2" for setting in every))[0]) == len(every) - 1  # two digits, one name

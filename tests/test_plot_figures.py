@@ -216,6 +216,22 @@ def test_of_one_run_the_users_row_wins(tmp_path):
     assert [(row["seed"], row["rel_delta_mean"]) for row in rows] == [(0, 2.0), (1, pytest.approx(2.1 / 5))]
 
 
+def test_of_runs_that_differ_in_T_alone_the_longest_counts_unless_the_user_has_another(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for T, robust in ((1000, 0.6), (100, 0.5)):
+        rows = [adversarial_row(size, 1000, 0.316, 0.2, 0, robust, T=T, epochs=T) for size in (5, 7)]
+        write(tmp_path / "advtrain.csv", *rows)
+    write(tmp_path / "mine" / "advtrain.csv", adversarial_row(7, 1000, 0.316, 0.2, 0, 0.4, T=50, epochs=50))
+    rows = plot_figures.read_runs([tmp_path, tmp_path / "mine"], "advtrain")
+    assert [(row["size"], row["T"], row["robust_test_acc"]) for row in rows] == [(5, 1000, 0.6), (7, 50, 0.4)]
+
+
+def test_a_run_that_T_ended_is_missing_from_a_grid_with_a_larger_T():
+    for row, lacks in (({"T": 100, "epochs": 100}, 1), ({"T": 100, "epochs": 57}, 0), ({"T": 1000, "epochs": 1000}, 0)):
+        lacking, count = plot_figures.missing("4 left", [adversarial_row(5, 1000, 0.316, 0.2, 0, 0.5, **row)])
+        assert len(lacking) == count - 1 + lacks
+
+
 def test_other_data_and_attacks_have_figures_of_their_own():
     rows = at_one_d(5, {0.1: 0.9, 0.5: 0.5}) + at_one_d(7, {0.1: 0.9})
     others = ({"attack": "linf"}, {"dataset": "KMNIST", "antialias": 1})
@@ -325,6 +341,16 @@ def test_the_papers_thresholds_are_5_over_the_root_of_d_and_25_over_that_of_m():
         drawn = figure(part, [adversarial_row(*own, 0, 0.5) for own in side[part[2:]]])
         (line,) = [line for line in drawn.axes[0].lines if "the paper's" in line.get_label()]
         np.testing.assert_allclose(line.get_ydata() * np.sqrt(line.get_xdata()), scale)
+
+
+def test_cells_with_a_run_that_T_ended_are_dotted():
+    rows = (
+        at_one_d(5, {0.1: 0.9, 0.2: 0.5}) + at_one_d(7, {0.1: 0.9}) + at_one_d(7, {0.1: 0.9}, T=100, epochs=100, seed=1)
+    )
+    ax = figure("4 left", rows).axes[0]
+    (dots,) = [line for line in ax.lines if line.get_label() == "$T$ ended a run here"]
+    assert dots.get_xydata().tolist() == [[49, 0.1]]
+    assert ax.get_title().endswith("\n1 of 4 runs ended by T = 100 epochs")
 
 
 def test_a_single_d_of_ones_own_is_a_curve():
