@@ -1,7 +1,7 @@
 """python sweeps/figure4_cap.py > results/paper/figure4_cap.csv
 
 Prints the most that any classifier's robust test accuracy can be in Figure 4 left, for every size and eps of the paper's
-grid. --num1 and --num2 take other digits. It takes some minutes.
+grid, and for eps = 4/size, where the claims are judged. --num1 and --num2 take other digits. It takes some minutes.
 
 Two test images with different labels, at most 2 eps apart, cannot both be right: their midpoint is within eps of both.
 So the most is the share of the largest set of test images without such a pair, all-zero images included. By König's
@@ -29,7 +29,7 @@ def caps(num1, num2, sizes, epsilons):
         digits = load_digits(num1, num2, size, normalize=True)
         x, second = digits.test_x.double(), digits.test_y > 0
         apart = torch.cdist(x[~second], x[second], compute_mode="donot_use_mm_for_euclid_dist").numpy()
-        for eps in epsilons:
+        for eps in sorted({*epsilons, 4 / size}):
             cap = 1 - maximum_matching(apart <= 2 * eps) / len(x)
             yield num1, num2, size, size**2, eps, round(cap, 6)
 
