@@ -27,17 +27,7 @@ from common import (
 from lib import RunError, command_line, finite
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
-from lib.results import (
-    CURVES,
-    Results,
-    append_row,
-    code_version,
-    data_in_words,
-    ended_by_T,
-    inside_the_border,
-    never_robust,
-    numbers,
-)
+from lib.results import CURVES, Results, append_row, code_version, data_in_words, ended_by_T, numbers
 
 import torch
 
@@ -225,8 +215,8 @@ def summary(row: dict) -> str:
     protocol = ", ".join(name for name in ("bias", "box") if number[name]) or "no bias, no box"
     norm = "eps" if number["attack"] == "l2" else f"{number['attack']} eps"
     end = "ended by T" if ended_by_T(number) else "ended by patience"
-    end += " at robust accuracy 0" if never_robust(number) else ""
-    ball = " (not at the ball's border)" if inside_the_border(number) else ""
+    end += " at robust accuracy 0" if number["train_robust_acc"] < 0.001 else ""
+    ball = " (not at the ball's border)" if number["max_deviation"] < 0.99 * number["V"] else ""
     return (
         "{data}, width {width:g}, C0 {C0:.4g} (V {V:.4g}), {norm} {eps:g}, seed {seed:g}, {protocol}:\n"
         "  {epochs:g} epochs ({end}), deviation {max_deviation:.4g}{ball}, "

@@ -11,7 +11,7 @@ paper's if it has half as many cells as any other, else the one with most. Of ot
 such as figure3-m10000. The claims do not heed this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
-of drawing. --networks also draws a gallery of smallest flipping steps. A table figure4_cap.csv in --results, of the most
+of drawing. --networks also draws saved networks: a gallery of smallest flipping steps, and the theorem. A table figure4_cap.csv in --results, of the most
 that any classifier can reach, is drawn into Figure 4 left.
 """
 
@@ -42,7 +42,7 @@ from common import (
     robust_accuracy,
     smallest_step,
 )
-from lib import RunError, claims, command_line, results, theorem
+from lib import ROOT, RunError, claims, command_line, results, theorem
 from lib.files import check_folder, write_whole
 from lib.groups import (
     ADVERSARIAL_SETTINGS,
@@ -62,7 +62,7 @@ from lib.groups import (
     width_of_figure3,
 )
 from lib.progress import note, say, warn
-from lib.results import ROOT, cap_key, ended_by_T, key_columns, numbers, read_caps, read_rows, results_files
+from lib.results import cap_key, ended_by_T, key_columns, numbers, read_caps, read_rows, results_files
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
@@ -88,6 +88,8 @@ PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "with bias and box", (1, 0): "w
 # What --C0 and --width choose for each part; the other parts have all there are on an axis, or as curves.
 CHOICES = {"2": ("C0",), "3": ("width",), "4 left": ("width", "C0"), "4 right": ()}
 
+SYMBOLS = {"d": "$d$", "eps": r"$\varepsilon$", "width": "$m$", "V": "$V$", "C0": "$C_0$"}
+
 # Figures 2 and 3: a panel's title, what it shows of a row and how that is written, and the paper's rate as a power of d.
 PANELS = [
     ("smallest flipping step", itemgetter("rel_delta_mean"), r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c\,/\sqrt{d}$"),
@@ -95,7 +97,6 @@ PANELS = [
     ("step size", itemgetter("eta_mean"), r"$|\eta|$", -1.0, r"$c\,/\,d$"),
     ("added: step size at norm 1", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
 ]
-CURVES = {"width": "$m$", "C0": "$C_0$"}  # what tells their curves apart
 LEARNING = {"train_loss": "training loss", "train_robust_acc": "robust training accuracy", "test_acc": "test accuracy"}
 LEARNING |= {"deviation_over_V": "deviation / $V$"}
 # Figure 4: how the lines are drawn along which robust accuracy passes a level.
@@ -140,7 +141,7 @@ def parse_arguments() -> argparse.Namespace:
         "--networks",
         type=Path,
         metavar="FOLDER",
-        help="also draw a gallery from what ntk_normal.py --save-dir saved here",
+        help="also draw a gallery and the theorem from what --save-dir saved here",
     )
     choice = "where the rows have several (default: the paper's, if it has enough rows)"
     for option, kind, figures in (("--C0", command_line.positive, "2"), ("--width", command_line.whole_number(1), "3")):
@@ -313,7 +314,7 @@ def warn_of_unknown_caps(folders, rows, caps):
     """Say on stderr for which digits figure4_cap.csv lacks some run of Figure 4 left that it could have."""
     path = folders[-1] / "figure4_cap.csv"
     append = "| tail -n +2 >>" if path.exists() else ">"
-    grid = {(options["size"], options["eps"]) for _, options in figure4_left.runs()}  # what the table can have
+    grid = {(options["size"], options["eps"]) for _, options in figure4_left.runs()}
     usual = itemgetter("dataset", "antialias", "attack")(ADVERSARIAL_SETTINGS)
     unknown = [row for row in rows if cap_key(row)[:3] == usual and cap_key(row) not in caps]
     unknown = [row for row in unknown if (row["size"], row["eps"]) in grid]
@@ -331,7 +332,7 @@ def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
     At a single d the widths, or the C0, are one curve: against them.
     """
     rows = of_the_same_runs(rows) if curve == "C0" else rows
-    symbol = CURVES[curve]
+    symbol = SYMBOLS[curve]
     across = "d" if len(grouped(rows, "d")) > 1 or len(grouped(rows, curve)) == 1 else curve
     styles = curve_styles(curve, grouped(rows, curve)) if across == "d" else {None: {"color": "black", "marker": "o"}}
     # At inputs of norm 1 eta is what the fourth panel shows, with bias nobody knows it.
@@ -423,7 +424,7 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
         measured = " to ".join(dict.fromkeys(f"$d^{{{end:.2f}}}$" for end in ends))
         title += f"\nmeasured: {measured}"
         if len(powers) < len(styles):
-            title += f" at {CURVES[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
+            title += f" at {SYMBOLS[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
         title += largest
     ax.set_title(title)
     ax.set_ylabel(symbol)
@@ -457,7 +458,7 @@ def most_epochs(rows):
 
 
 def seeds(cells, what="mean"):
-    """In words, over how many seeds the means of the cells are; in a cell, rows differ in the seed alone."""
+    """In words, over how many seeds the means of the cells are; in a cell, each row is another seed's."""
     counts = {len(cell) for cell in cells.values()}
     return "1 seed" if counts == {1} else f"{what} over {'–'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
 
@@ -546,9 +547,8 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
         cells = grouped(rows, over)
         ax.plot([*cells], [np.mean([row["robust_test_acc"] for row in cell]) for cell in cells.values()], "ko-")
         ax.patch.set(facecolor="white", hatch="")
-        names = {"d": "$d$", "eps": r"$\varepsilon$", "width": "$m$", "V": "$V$"}
-        ax.set(xlabel=names[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03), xticks=[*cells])
-        return f"{names[single[0]]} = {rows[0][single[0]]:,g}, "
+        ax.set(xlabel=SYMBOLS[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03), xticks=[*cells])
+        return f"{SYMBOLS[single[0]]} = {rows[0][single[0]]:,g}, "
     across = sorted({*across, *grouped(rows, horizontal)})
     up = sorted({*up, *grouped(rows, vertical)})
     accuracy = np.full((len(up), len(across)), np.nan)
@@ -639,10 +639,10 @@ def draw_networks(folder: Path) -> dict[str, Figure | str]:
 
     Raises RunError where the folder has no network that a script saved, or a file that is none.
     """
-    saved = [load_network(path) for script in COLUMNS for path in sorted(folder.glob(f"{script}-*.pt"))]
+    paths = (path for script in COLUMNS for path in sorted(folder.glob(f"{script}-*.pt")))
+    saved = [(net, DATA | config) for net, config in map(load_network, paths)]  # older files lack some
     if not saved:
         raise RunError(f"{folder} has no network that a script saved with --save-dir")
-    saved = [(net, {"dataset": "MNIST", "antialias": 0} | config) for net, config in saved]  # which older files lack
     saved.sort(key=lambda network: [network[1][column] for column in ("d", "width", "C0", "bias", "seed")])
     single = {itemgetter(*DATA, "d")(network[1]): network for network in reversed(saved) if "normalize" in network[1]}
     drawn = {"gallery": draw_gallery([*reversed(single.values())])} if single else {}
@@ -792,7 +792,7 @@ def draw_theorem(networks: list[dict]) -> Figure:
         neurons.plot(one["width"], one["changed"].mean(), **style)
     for (how, C0, width, *_), same in grouped(networks, "trained", "C0", "width", "seed", *DATA).items():
         style = {"color": m_colours[width], "linestyle": dashes[how, C0], "marker": "o"}
-        for ax, quantity in ((gradient, theorem.least_gradient), (change, theorem.gradient_change)):
+        for ax, quantity in ((gradient, theorem.least_gradient), (change, theorem.mean_gradient_change)):
             ax.plot([one["d"] for one in same], [*map(quantity, same)], **style)
         in_ball = [one["small_gradient"].min() for one in same]
         gradient.plot([one["d"] for one in same], in_ball, **style | {"marker": "x", "linewidth": 0.5})

@@ -4,6 +4,8 @@ import math
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 class RunError(Exception):
     """A run that cannot start or go on, in one line for the user; scripts end with exit code 1."""
@@ -29,11 +31,7 @@ def must_agree(one: str, other: str, difference, unit) -> None:
 def _in_one_line(kind, error, traceback, otherwise=sys.excepthook):
     """End a script by one line after Ctrl-C while it imports PyTorch; later lib/stopping.py does."""
     script = Path(sys.argv[0])
-    if (
-        kind is KeyboardInterrupt
-        and script.is_file()
-        and script.resolve().parent == Path(__file__).resolve().parent.parent
-    ):
+    if kind is KeyboardInterrupt and script.is_file() and script.resolve().parent == ROOT:
         print(f"{script.name}: interrupted", file=sys.stderr)
     else:
         otherwise(kind, error, traceback)

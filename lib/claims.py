@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lib import groups
 from lib.groups import crossings, exponents, grouped
-from lib.results import cap_key, ended_by_T
+from lib.results import SCRIPTS, cap_key, ended_by_T
 
 import numpy as np
 
@@ -16,7 +16,6 @@ INPUTS = {0: "pixels", 1: "norm 1"}
 LEVELS = {"left": (0.95, 0.5, 0.05), "right": (0.05, 0.5, 0.9, 0.95)}  # of robust accuracy, in the panels of Figure 4
 # 97.5% quantiles of Student's t at 1, 2, ... degrees of freedom, for 2 to 10 seeds.
 T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-SCRIPTS = ("ntk_normal", "advtrain", "advtraingap")
 QUANTITIES = {
     "‖δ‖/‖x‖": itemgetter("rel_delta_mean"),
     "‖∇f‖": itemgetter("grad_norm_mean"),
@@ -265,7 +264,7 @@ CLAIMS = [
 
 
 def by_protocol(rows, caps):
-    """For each protocol a dict of script, and of panel of Figure 4, to rows; and the settings of each script in words.
+    """For each protocol a dict of script, and of panel of Figure 4, to rows; and of each script the settings, and T's ends, in words.
 
     Of several settings it takes those with most runs. A panel is a dict of d, or m, to rows with a column `scaled`, which
     is ε√d, or V√m. In the left one `cap_at_4` is the most that any classifier can reach at ε√d = 4, 1 if unknown.
@@ -287,8 +286,7 @@ def by_protocol(rows, caps):
         right = [row | {"scaled": round(row["V"] * math.sqrt(row["width"]), 9)} for row in right]
         own |= {"left": grouped(left, "d"), "right": grouped(right, "width")}
         for row in left:
-            known = sorted((key[-1], cap) for key, cap in caps.items() if key[:-1] == cap_key(row)[:-1])
-            row["cap_at_4"] = np.interp(4 / row["size"], *zip(*known), left=1) if known else 1
+            row["cap_at_4"] = caps.get((*cap_key(row)[:-1], 4 / row["size"]), 1)
     return runs, settings
 
 

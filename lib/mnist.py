@@ -4,13 +4,13 @@ import functools
 import tempfile
 from pathlib import Path
 
-from lib import RunError
+from lib import ROOT, RunError
 from lib.files import remove_leftovers
 
 from torchvision.datasets import KMNIST, MNIST, QMNIST, FashionMNIST
 from torchvision.datasets.utils import check_integrity, extract_archive
 
-DATA_DIR = Path(__file__).resolve().parent.parent / "data"
+DATA_DIR = ROOT / "data"
 DATASETS = {kind.__name__: kind for kind in (MNIST, FashionMNIST, KMNIST, QMNIST)}
 PREFIX = "lazy-training-mnist-"
 

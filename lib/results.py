@@ -12,11 +12,10 @@ import subprocess
 from operator import itemgetter
 from pathlib import Path
 
-from lib import RunError
+from lib import ROOT, RunError
 from lib.files import check_folder, locked, write_whole
 from lib.progress import say, warn
 
-ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = "ntk_normal", "advtrain", "advtraingap"
 SHARES = {"test_error", "train_robust_acc", "test_acc", "robust_test_acc", "cap"}
 ABOVE_0 = {"size", "d", "width", "C0", "V", "eps", "atk_iters", "bs", "lr", "T"}
@@ -101,10 +100,10 @@ def read_rows(path: Path, columns: list[str], torn: list | None = None) -> list[
     Raises RunError where the file cannot be read, has other columns than these, or a row is torn or has what no row can
     have. With a list torn such rows go there: the error, and the row's cells but the last, which may be half.
     """
-    text = _read(path)
-    if text and not text.endswith("\n") and os.path.exists(f"{path}.lock"):
+    text, lock = _read(path), f"{os.path.realpath(path)}.lock"
+    if text and not text.endswith("\n") and os.path.exists(lock):
         # The last row may just be on its way into the file. Where the lock cannot be had, reading again must do.
-        with contextlib.suppress(OSError), locked(f"{os.path.realpath(path)}.lock", timeout=60):
+        with contextlib.suppress(OSError), locked(lock, timeout=60):
             pass
         text = _read(path)
     header, rows, added = _header(path, text, columns), [], {name: ADDED[name] for name in columns if name in ADDED}
@@ -173,16 +172,6 @@ def ended_by_T(row: dict) -> bool:
     return row["left_ball"] == 0 if "left_ball" in row else row["epochs"] == row["T"]
 
 
-def never_robust(row: dict) -> bool:
-    """Whether a network of Section 5.2 is robust at practically none of its training examples."""
-    return row["train_robust_acc"] < 0.001
-
-
-def inside_the_border(row: dict) -> bool:
-    """Whether a network lies in its lazy ball with 1% of the radius to spare, or more."""
-    return row["max_deviation"] < 0.99 * row["V"]
-
-
 def results_files(folder: Path, script: str) -> list[Path]:
     """The results CSVs of a script in folder: script.csv and such as script-2.csv or script_b.csv, but not script2.csv."""
     return sorted(path for path in Path(folder).glob("*.csv") if belongs(path, script))
@@ -212,8 +201,9 @@ def append_row(path: Path, columns: list[str], row: dict) -> None:
         text = _read(path)
         header = _header(path, text, columns)
         if lacking := [name for name in columns if name not in header]:
-            lines, added = text.splitlines(), ",".join(ADDED[name] for name in lacking)
-            text = "".join(f"{line},{end}\n" for line, end in zip(lines, [",".join(lacking)] + len(lines) * [added]))
+            lines, added = text.splitlines(keepends=True), ",".join(ADDED[name] for name in lacking)
+            ends = [",".join(lacking)] + len(lines) * [added]
+            text = "".join(line.replace("\n", f",{end}\n") for line, end in zip(lines, ends) if line.strip())
             write_whole(path, text.encode())
             header += lacking
         with open(path, "a", newline="", encoding="utf-8") as file:

@@ -35,7 +35,7 @@ def least_gradient(network: dict) -> float:
     return network["gradient"].min()
 
 
-def gradient_change(network: dict) -> float:
+def mean_gradient_change(network: dict) -> float:
     return network["gradient_change"].mean()
 
 
@@ -123,7 +123,7 @@ def statements(networks: list[dict]):
     measured = f"at most {decimal(max(shares))} of the bound; {span(did)} of those that can did in training"
     says = "At most C0√m + √(m log(1/γ)/2) neurons can change sign in the ball (Lemma 4.3)"
     yield says, measured, yes_or_no(max(shares) <= 1)
-    power, word = growth(networks, -0.1, gradient_change)
+    power, word = growth(networks, -0.1, mean_gradient_change)
     measured = f"{means('gradient_change', 2)} √d at the smallest flipping δ; over √d {power}"
     yield "‖∇f(x + δ) − ∇f(x)‖ = o(√d) (Lemma 4.4), at the trained W", measured, word
     cone = max(one["cone"] for one in networks)
@@ -151,7 +151,7 @@ def as_markdown(networks: list[dict]) -> str:
         line += [decimal(one[name].mean(), 1) for name in ("f_at_W0", "f_at_W", "f_in_ball")]
         line += [decimal(least_gradient(one)), decimal(one["small_gradient"].min())]
         neurons = [*(one[name].mean() for name in ("changeable", "changed")), one["C0"] * math.sqrt(one["width"])]
-        line += [*(f"{number:,.0f}" for number in neurons), decimal(gradient_change(one))]
+        line += [*(f"{number:,.0f}" for number in neurons), decimal(mean_gradient_change(one))]
         lines.append(line + [decimal(one[name], 1) for name in ("R_step", "R_pgd")])
     first = table(["the paper says", "measured", "verdict"], statements(networks))
     draws = len(grouped(networks, "d", "width", "seed"))

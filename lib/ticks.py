@@ -33,10 +33,8 @@ def tick_each(ax: Axes, positions: list[float]) -> None:
 
 
 def cell_edges(centres: list[float]) -> np.ndarray:
-    """The limits of cells around sorted centres on a logarithmic axis, halfway between them."""
+    """The limits of cells around two or more sorted centres on a logarithmic axis, halfway between them."""
     centres = np.log(centres)
-    if len(centres) == 1:
-        return np.exp(centres + [-0.35, 0.35])
     between = (centres[1:] + centres[:-1]) / 2
     limits = np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
     return np.exp(limits)

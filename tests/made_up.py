@@ -1,7 +1,5 @@
 """Made-up rows of the three results files, for the tests of what is made of rows."""
 
-import csv
-
 import plot_figures
 from lib import groups, results
 
@@ -27,13 +25,8 @@ def line(size, accuracies, seed=0, **others):
 
 def write(path, *rows):
     """Append the rows to the CSV at path, which belongs to the script that its name starts with."""
-    columns = plot_figures.COLUMNS[path.stem.split("-")[0]]
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    for row in rows:
+        results.append_row(path, plot_figures.COLUMNS[path.stem.split("-")[0]], row)
 
 
 def read(rows, script):

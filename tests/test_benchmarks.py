@@ -5,7 +5,7 @@ import importlib.util
 
 import ntk_normal
 from common import Digits, LazyBall, TwoLayerNet, smallest_step
-from lib import mnist
+from lib import ROOT
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ import torch
 
 @pytest.fixture(scope="module")
 def protocol():
-    path = mnist.DATA_DIR.parent / "benchmarks" / "authors_protocol.py"
+    path = ROOT / "benchmarks" / "authors_protocol.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     return module
@@ -64,7 +64,7 @@ def test_walks_end_where_real_ones_do(protocol):
 
 
 def test_section_5_1_in_float64_differs_by_rounding(script, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(mnist.DATA_DIR.parent / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
     for changed in ("load_digits", "TwoLayerNet", "SCRIPT", "__doc__"):  # put back after the test
         monkeypatch.setattr(ntk_normal, changed, getattr(ntk_normal, changed))
     rows = []

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import advtrain
 import common
 import ntk_normal
-from lib import RunError, checkpoint, mnist, results, stopping
+from lib import ROOT, RunError, checkpoint, results, stopping
 from lib.checkpoint import Checkpoint, Clock
 from lib.results import read_rows
 
@@ -240,7 +240,7 @@ def test_a_run_killed_over_and_over_writes_the_same_row_in_the_end(name, columns
     arguments = [name, *options.split(), "--device", "cpu", "--checkpoint-seconds", "0.02"]
     command = [sys.executable, "-c", KILLER, *outs, *arguments]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(command, cwd=mnist.DATA_DIR.parent, env=one_thread, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=ROOT, env=one_thread, capture_output=True, text=True)
     kills = int(ended.stdout.split("kills: ")[1])
     assert kills >= 15 and "going on from" in ended.stderr and "warning" not in ended.stderr, (kills, ended.stderr)
     expected, found = (read_rows(out, columns) for out in outs)

@@ -4,16 +4,14 @@ import itertools
 import math
 import random
 import re
-from pathlib import Path
 
 import plot_figures
-from lib import claims, results
+from lib import ROOT, claims, results
 
 import numpy as np
 import pytest
 from made_up import adversarial_row, line, ntk_row, read
 
-ROOT = Path(__file__).parents[1]
 SIZES = (5, 10, 14, 28)
 
 
@@ -163,7 +161,7 @@ def test_no_more_is_asked_for_than_any_classifier_can_reach():
     rows = [row for seed in (0, 1) for row in line(5, {3.9: 0.8, 4.1: 0.5, 4.5: 0.5, 5: 0.04, 6: 0.0}, seed)]
     for caps in ({}, {(3, 8, 25, 0.8): 0.55}, {(0, 1, 36, 0.8): 0.55}):
         assert cells(page(left=rows, caps=caps), BELOW)[2] == "no"
-    assert cells(page(left=rows, caps={(0, 1, 25, 0.7): 0.9, (0, 1, 25, 0.9): 0.2}), BELOW)[2] == "yes"
+    assert cells(page(left=rows, caps={(0, 1, 25, 0.8): 0.55}), BELOW)[2] == "yes"
 
 
 def test_the_exponent_of_epsilon_leaves_out_where_no_classifier_could_be_robust():
@@ -211,5 +209,3 @@ def test_claims_md_is_what_our_rows_say_in_any_order_and_the_readme_has_its_tabl
     _, says, measured, _, word, _ = readme.split(table)[1].partition("\n")[0].split("|")
     theorem = (ROOT / "figures" / "theorem.md").read_text(encoding="utf-8")
     assert f"|{says}|{measured}; like d^" in theorem and re.search(rf"\|{re.escape(says)}\|.*\|{word}\|", theorem)
-    assert len(text.splitlines()) <= 150 and len(text.split()) <= 1500
-    assert max(len(cell) for line in text.splitlines() if line.startswith("|") for cell in line.split("|")) <= 70

@@ -10,7 +10,7 @@ import sys
 import advtrain
 import common
 import ntk_normal
-from lib import RunError, command_line, mnist
+from lib import ROOT, RunError, command_line
 from lib.results import read_rows
 from lib.stopping import Stopped
 
@@ -118,7 +118,7 @@ def test_the_scripts_run_as_processes_in_another_folder(tmp_path, command, code,
     optimize = {"PYTHONOPTIMIZE": "2"} if "gap" in command else {}  # there are no docstrings then
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | optimize
     script, *options = command.split()
-    words = [sys.executable, mnist.DATA_DIR.parent / script, *options]
+    words = [sys.executable, ROOT / script, *options]
     ended = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == code and bool(ended.stdout) == (code == 0) and "Traceback" not in ended.stderr
     assert f"\n{ended.stderr}".splitlines()[-1].startswith(last_line)

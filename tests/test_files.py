@@ -65,7 +65,7 @@ def test_a_file_system_without_locks_is_said_and_does_without(tmp_path, monkeypa
             assert warned.count("\n") == warned.count(f"without the lock {tmp_path / 'a.lock'}") == warnings
 
 
-def test_a_lock_that_another_process_has_is_waited_for(tmp_path):
+def test_a_lock_that_is_not_free_in_time_is_a_timeout(tmp_path):
     with (
         files.locked(tmp_path / "a.lock", timeout=0),
         pytest.raises(Timeout),

@@ -67,15 +67,6 @@ def test_the_papers_value_is_taken_unless_it_leaves_a_single_curve_or_few_cells(
     assert groups.keep_one_value(rows + more, "C0", 10, "width", "size") == rows[2:] + more
 
 
-def test_curves_of_several_C0_are_of_seeds_that_have_them_all():
-    whole = [ntk_row(5, 64, C0, 0) for C0 in (10, 20)]
-    part = ntk_row(5, 64, 10, 1)
-    begun = [ntk_row(7, 64, 10, seed) for seed in (0, 1)]
-    others = [ntk_row(10, 64, 10, seed) for seed in (1, 2)]
-    assert plot_figures.of_the_same_runs([*whole, part, *begun, *others]) == [*whole, begun[0], *others]
-    assert plot_figures.of_the_same_runs([part, *begun, *others]) == [part, *begun, *others]
-
-
 def test_figure_3_is_of_the_papers_width_once_half_as_many_of_its_cells_compare_several_C0():
     rows = [ntk_row(size, 10000, C0, 0) for size in (5, 7, 10, 14) for C0 in (10, 20)]
     rows += [ntk_row(size, 100000, 10, 0) for size in (5, 7, 10, 14)] + [ntk_row(5, 100000, 20, 0)]

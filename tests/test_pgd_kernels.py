@@ -11,7 +11,7 @@ import sys
 import advtrain
 import common
 from common import TwoLayerNet
-from lib import mnist, pgd_kernels
+from lib import ROOT, pgd_kernels
 
 import pytest
 import torch
@@ -333,7 +333,7 @@ def test_a_damaged_cache_of_compiled_code_is_one_warning(tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
 
     def run():
-        ended = subprocess.run(command, cwd=mnist.DATA_DIR.parent, env=environment, capture_output=True, text=True)
+        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
         return ended.stderr.count("warning"), "numba's cache in" in ended.stderr
 

@@ -6,7 +6,7 @@ import sys
 
 import common
 import plot_figures
-from lib import mnist, results
+from lib import ROOT, results
 from sweeps import figure2, figure3, figure4_left, lines
 
 import numpy as np
@@ -185,10 +185,7 @@ def test_rows_that_other_programs_saved_with_fewer_digits_count_once(tmp_path):
 
 
 def test_learning_curves_are_drawn_of_each_run(tmp_path, draw):
-    path, columns = (
-        tmp_path / "curves.csv",
-        ["run", "epoch", "train_loss", "train_robust_acc", "test_acc", "deviation_over_V"],
-    )
+    path, columns = tmp_path / "curves.csv", results.CURVES
     assert "no rows" in draw("--curves", path).stderr
     for run, epoch in (("a x=1 y=2", 0), ("a x=1 y=2", 1), ("a x=1 y=3", 0), ("a x=1 y=2", 1)):
         row = dict.fromkeys(columns, 0.5) | {"run": run, "epoch": epoch, "train_robust_acc": "nan"}
@@ -203,7 +200,7 @@ def test_learning_curves_are_drawn_of_each_run(tmp_path, draw):
 
 def test_importing_the_script_leaves_the_backend_alone():
     code = "import matplotlib, plot_figures; print(matplotlib.get_backend())"
-    settings = {"env": os.environ | {"MPLBACKEND": "svg"}, "cwd": mnist.DATA_DIR.parent, "text": True}
+    settings = {"env": os.environ | {"MPLBACKEND": "svg"}, "cwd": ROOT, "text": True}
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, **settings).stdout == "svg\n"
 
 
@@ -285,8 +282,9 @@ def test_curves_of_several_C0_are_of_the_same_runs():
     rows += [ntk_row(size, 10000, 20, 0, rel_delta_mean=3) for size in (5, 10)]
     rows += [ntk_row(5, 10000, 20, 1, rel_delta_mean=5)]
     rows += [ntk_row(20, 10000, 10, seed, rel_delta_mean=1 + seed) for seed in (0, 1)]  # no C0 = 20 of any seed
+    rows += [ntk_row(28, 10000, 10, 2, rel_delta_mean=7)]  # nor of a seed that has it elsewhere
     small, large = (line.get_xydata().tolist() for line in figure("3", rows).axes[0].lines[:4:2])
-    assert small == [[25, 1.5], [100, 1], [400, 1.5]] and large == [[25, 4], [100, 3]]
+    assert small == [[25, 1.5], [100, 1], [400, 1.5], [784, 7]] and large == [[25, 4], [100, 3]]
 
 
 def test_powers_are_of_the_curves_that_T_did_not_end_and_of_the_largest_C0():
@@ -356,7 +354,6 @@ def test_cells_with_a_run_that_T_ended_are_dotted():
 def test_a_single_d_of_ones_own_is_a_curve():
     drawn = figure("4 left", [row | {"num1": 3, "num2": 8} for row in at_one_d(5, {0.1: 0.9, 0.5: 0.5})])
     (only,) = drawn.axes  # no scale of colours
-    assert "2 of 2 runs" not in only.get_title()
     (line,) = only.lines
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.1, 0.5], [0.9, 0.5])
     assert "$d$ = 25, $m$ = 1,000, $C_0$ = 10" in only.get_title()

@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from lib import mnist
+from lib import ROOT
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ import torch
 
 @pytest.mark.slow
 def test_the_examples_of_the_documentation_run_one_after_the_other(script, tmp_path, monkeypatch, capsys):
-    text = (mnist.DATA_DIR.parent / "docs" / "python.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"`python (ntk_normal\.py .*?)`", text)
     monkeypatch.chdir(tmp_path)
     assert script(*shlex.split(command)).code == 0

@@ -68,6 +68,13 @@ def test_an_older_file_is_read_with_what_its_rows_can_only_have_had_and_gets_the
     assert [row["x"] for row in read_rows(path, columns)] == ["7", "8"]
 
 
+def test_an_older_file_that_gets_columns_keeps_its_torn_end_torn_and_loses_empty_lines(path, capsys):
+    path.write_text("width,seed,x\n300,0,7\n\n300,1,7")
+    append_row(path, ["dataset", "width", "seed", "x"], {"dataset": "MNIST", "width": 300, "seed": 2, "x": 8})
+    assert path.read_text() == "width,seed,x,dataset\n300,0,7,MNIST\n300,1,7\n300,2,8,MNIST\n"
+    assert "torn" in capsys.readouterr().err
+
+
 def test_the_code_is_the_commit_and_whether_it_was_changed(tmp_path, monkeypatch):
     def version():
         code_version.cache_clear()
@@ -199,8 +206,14 @@ def test_a_broken_table_of_caps_is_an_error_of_one_line(tmp_path, broken):
         read_caps(tmp_path)
 
 
-def test_readers_and_writers_wait_for_a_row_on_its_way_into_the_file(path):
+@pytest.mark.parametrize("linked", [False, True])
+def test_readers_and_writers_wait_for_a_row_on_its_way_into_the_file(path, linked, request):
     append_row(path, COLUMNS, {"seed": 0, "value": 1})
+    read_from = path
+    if linked:
+        request.getfixturevalue("links")
+        read_from = path.with_name("linked.csv")
+        read_from.symlink_to(path)
     lock = FileLock(f"{path}.lock", thread_local=False)
     lock.acquire()
     with open(path, "a") as file:
@@ -215,7 +228,7 @@ def test_readers_and_writers_wait_for_a_row_on_its_way_into_the_file(path):
     threads.append(threading.Thread(target=append_row, args=(path, COLUMNS, {"seed": 2, "value": 3})))
     for thread in threads:
         thread.start()
-    assert [row["value"] for row in read_rows(path, COLUMNS)][:2] == ["1", "2"]
+    assert [row["value"] for row in read_rows(read_from, COLUMNS)][:2] == ["1", "2"]
     for thread in threads:
         thread.join()
     assert path.read_text() == "seed,value\n0,1\n1,2\n2,3\n"

@@ -7,16 +7,14 @@ import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
-from lib import stopping
+from lib import ROOT, stopping
 from lib.checkpoint import Checkpoint, Clock
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has none
 

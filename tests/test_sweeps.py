@@ -17,7 +17,7 @@ import pytest
 
 SWEEPS = Path(lines.__file__).parent
 GRIDS = {"figure2": figure2, "figure3": figure3, "figure4_left": figure4_left, "figure4_right": figure4_right}
-GRIDS |= {"theorem": theorem}
+GRIDS["theorem"] = theorem
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 posix = pytest.mark.skipif(os.name == "nt", reason="needs bash, or signals between processes, which Windows lacks")
 
@@ -73,13 +73,11 @@ def test_a_grid_is_printed_as_a_script_and_imported_as_a_module(command, count, 
     assert printed == [lines.line(*run) for run in GRIDS[name].runs(**flags)]
 
 
-@pytest.mark.parametrize(
-    ("name", "flags"),
-    [(name, dict.fromkeys(flags, True)) for name in GRIDS for flags in ([], ["laptop"], ["laptop", "authors"])],
-)
-def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name, flags):
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_scripts_take_every_option_of_the_sweeps(tmp_path, monkeypatch, name, every):
     monkeypatch.chdir(tmp_path)
-    flags = {flag: True for flag in flags if flag in inspect.signature(GRIDS[name].runs).parameters}
+    flags = dict.fromkeys(inspect.signature(GRIDS[name].runs).parameters, every)
     _, *argv = shlex.split(lines.line(*[*GRIDS[name].runs(**flags)][-1]))
     monkeypatch.setattr(sys, "argv", [*argv, "--data-dir", "none"])
     # Once all options are understood, the script looks for the data.

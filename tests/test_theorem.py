@@ -7,24 +7,13 @@ import re
 import common
 import plot_figures
 from lib import RunError, theorem
+from lib.groups import DATA
 
 import numpy as np
 import pytest
 import torch
 
-CONFIG = {
-    "dataset": "MNIST",
-    "antialias": 0,
-    "num1": 0,
-    "num2": 1,
-    "size": 5,
-    "d": 25,
-    "width": 64,
-    "C0": 10.0,
-    "V": 1.25,
-    "seed": 0,
-    "bias": 0,
-}
+CONFIG = DATA | {"size": 5, "d": 25, "width": 64, "C0": 10.0, "V": 1.25, "seed": 0, "bias": 0}
 
 
 @pytest.fixture
@@ -47,17 +36,7 @@ def network(d, C0=10, **others):
     one |= {"gradient": np.array([0.7, 0.25]), "small_gradient": np.array([0.7, 0.25]), "R_step": 3.0, "R_pgd": 2.8}
     one |= {"flipped": flips(4), "flipped_at_largest_value": flips(8), "cone": 1e-13}
     one |= {"flipped_at_small_gradient": flips(9)}
-    one |= {
-        "dataset": "MNIST",
-        "num1": 0,
-        "num2": 1,
-        "antialias": 0,
-        "size": math.isqrt(d),
-        "d": d,
-        "width": 1000,
-        "C0": C0,
-        "seed": 0,
-    }
+    one |= DATA | {"size": math.isqrt(d), "d": d, "width": 1000, "C0": C0, "seed": 0}
     return one | {"trained": "SGD"} | others
 
 

@@ -1,6 +1,6 @@
 """The notebook docs/tour.ipynb runs, from its folder and from the repository's; what it shows is for its readers to judge."""
 
-from lib import mnist
+from lib import ROOT
 
 import pytest
 
@@ -13,7 +13,6 @@ for needed in "ipykernel", "pandas":
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["docs", "."])
 def test_the_tour_runs(folder):
-    root = mnist.DATA_DIR.parent
-    notebook = nbformat.read(root / "docs" / "tour.ipynb", as_version=4)
-    resources = {"metadata": {"path": str(root / folder)}}
+    notebook = nbformat.read(ROOT / "docs" / "tour.ipynb", as_version=4)
+    resources = {"metadata": {"path": str(ROOT / folder)}}
     nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
