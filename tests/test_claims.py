@@ -125,7 +125,7 @@ def test_dead_networks_do_not_stop_the_claims():
 
 
 FALLS = "Robust accuracy falls to 0"
-BELOW = "Networks are robust below it (90%"
+BELOW = "Networks are robust to ε√d = 4 (90%"
 
 
 @pytest.mark.parametrize(
