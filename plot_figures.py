@@ -11,8 +11,8 @@ paper's if it has half as many cells as any other, else the one with most. Of ot
 such as figure3-m10000. The claims do not heed this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
-of drawing. --networks also draws saved networks: a gallery of smallest flipping steps, and the theorem. A table figure4_cap.csv in --results, of the most
-that any classifier can reach, is drawn into Figure 4 left.
+of drawing. --networks also draws saved networks: a gallery of smallest flipping steps, and the theorem. A table
+figure4_cap.csv in --results, of the most that any classifier can reach, is drawn into Figure 4 left.
 """
 
 import argparse
@@ -52,6 +52,7 @@ from lib.groups import (
     crossing,
     crossings,
     describe,
+    ends_in_words,
     eta_at_norm_1,
     exponents,
     grouped,
@@ -62,7 +63,7 @@ from lib.groups import (
     width_of_figure3,
 )
 from lib.progress import note, say, warn
-from lib.results import cap_key, ended_by_T, key_columns, numbers, read_caps, read_rows, results_files
+from lib.results import cap_key, ended_by_T, key_columns, most_epochs, numbers, read_caps, read_rows, results_files
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
@@ -262,15 +263,20 @@ def save(drawn: dict[str, Figure | str], folder: Path):
 
 
 def read_runs(folders: list[Path], script: str) -> list[dict]:
-    """The rows of all the script's results files in the folders as `numbers`, one of each run.
+    """The rows of all the script's results files in the folders as `numbers`, one of each run: the last folder's last.
 
-    It is the last folder's, and of its rows that differ in T alone the longest run. Raises RunError where a file cannot be read.
+    Of a folder's rows that differ in T alone one that T ended gives way to a longer run. Says on stderr how many rows of
+    a later folder are of shorter runs than an earlier one's. Raises RunError where a file cannot be read.
     """
     columns, rows = COLUMNS[script], []
+    key = [column for column in key_columns(script, columns) if column != "T"]
     for folder in folders:
         own = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
-        rows += sorted(own, key=itemgetter("T"))
-    return latest_of_each_run(rows, [column for column in key_columns(script, columns) if column != "T"])
+        rows += sorted(own, key=most_epochs)
+    runs, longest = latest_of_each_run(rows, key), latest_of_each_run(sorted(rows, key=most_epochs), key)
+    if shorter := sum(most_epochs(run) < most_epochs(other) for run, other in zip(runs, longest)):
+        note(f"{shorter} runs of {script}.py that T ended take the place of longer ones of an earlier folder")
+    return runs
 
 
 def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:
@@ -282,7 +288,7 @@ def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:
         wanted = defaults | {"V" if option == "gap" else option: value for option, value in options.items()}
         T = wanted.pop("T", 1000)  # the scripts' default
         if not there:  # all runs have the same options, and the same T
-            whole = [row for row in rows if row["T"] >= T or not ended_by_T(row)]
+            whole = [row for row in rows if most_epochs(row) >= T]
             there = {tuple(row[column] for column in wanted) for row in whole}
         if not there.issuperset(itertools.product(*(v if isinstance(v, list) else [v] for v in wanted.values()))):
             lacking.append((name, options))
@@ -348,7 +354,7 @@ def draw_curves(rows: list[dict], settings: tuple, curve: str) -> Figure:
     labels = [f"{symbol} = {value:,.10g}" for value in styles if value]
     if any(ended_by_T(row) for row in rows):
         handles.append(Line2D([], [], color="0.4", marker="o", markerfacecolor="none", linestyle="none"))
-        labels.append(f"still inside the ball after {most_epochs(rows)} epochs")
+        labels.append(f"still inside the ball after {ends_in_words(rows)} epochs")
     if handles:
         drawn.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     at = [f"$d$ = {rows[0]['d']:g}"] if across != "d" else []
@@ -451,12 +457,6 @@ def draw_curve(ax, cells, quantity, style):
     return x, mean, band
 
 
-def most_epochs(rows):
-    """In words, the T of the rows that T epochs ended."""
-    T = [row["T"] for row in rows if ended_by_T(row)]
-    return "–".join(f"{end:,g}" for end in sorted({min(T), max(T)}))
-
-
 def seeds(cells, what="mean"):
     """In words, over how many seeds the means of the cells are; in a cell, each row is another seed's."""
     counts = {len(cell) for cell in cells.values()}
@@ -520,7 +520,7 @@ def draw_right(ax, rows, title, grid, _):
 def ended_runs(rows):
     """How many of the runs T epochs ended, as a further line of a title."""
     ended = sum(map(ended_by_T, rows))
-    return f"\n{ended} of {len(rows)} runs ended by T = {most_epochs(rows)} epochs" if ended else ""
+    return f"\n{ended} of {len(rows)} runs ended by T = {ends_in_words(rows)} epochs" if ended else ""
 
 
 def grid_axes(part, laptop, *options):
@@ -545,7 +545,7 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
     if single:
         over = vertical if single[0] == horizontal else horizontal
         cells = grouped(rows, over)
-        ax.plot([*cells], [np.mean([row["robust_test_acc"] for row in cell]) for cell in cells.values()], "ko-")
+        draw_curve(ax, cells, itemgetter("robust_test_acc"), {"color": "black", "marker": "o"})
         ax.patch.set(facecolor="white", hatch="")
         ax.set(xlabel=SYMBOLS[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03), xticks=[*cells])
         return f"{SYMBOLS[single[0]]} = {rows[0][single[0]]:,g}, "

@@ -143,29 +143,35 @@ def none_beyond(runs, symbol, most, scripts):
 
 
 def passing(rows, panel, level):
-    """Where robust accuracy passes the level: the known places, one of each seed, and the ends of where it may be.
+    """The `Crossing` of each seed, where robust accuracy passes the level, and whether T ended a run that decides it.
 
     More epochs may raise robust accuracy, so that a run below the level is an end only if T did not end it.
     """
-    places, ends = [], []
-    for seed, found in crossings(rows, "scaled", panel == "left", level).items():
+    found, left = crossings(rows, "scaled", panel == "left", level), panel == "left"
+    sure = {}
+    for seed, one in found.items():
         below = [row for row in rows if row["seed"] == seed and row["robust_test_acc"] < level and not ended_by_T(row)]
         at = [row["scaled"] for row in below]
-        ends.append((found.low, min(at, default=math.inf)) if panel == "left" else (max(at, default=0), found.high))
-        places += [found.place] if math.isfinite(found.place) else []
-    return places, np.mean(ends, axis=0).round(9)
+        sure[seed] = one._replace(high=min(at, default=math.inf)) if left else one._replace(low=max(at, default=0))
+    return sure, sure != found
+
+
+def known_places(found):
+    return [one.place for one in found.values() if math.isfinite(one.place)]
 
 
 def passes(runs, panel, level, least, most, of_cap=False):
     for rows in runs[panel].values():
-        places, ends = passing(rows, panel, level * rows[0]["cap_at_4"] if of_cap else level)
-        yield estimate(places, least, most, ends)
+        found, _ = passing(rows, panel, level * rows[0]["cap_at_4"] if of_cap else level)
+        ends = np.mean([(one.low, one.high) for one in found.values()], axis=0).round(9)
+        yield estimate(known_places(found), least, most, ends)
 
 
 def exponent_of_brackets(across: list[float], found: list[tuple]) -> tuple[float, float, float]:
     """The slope of log(place) over log(across), and the least and the most of it; found has (place, low, high) of each."""
     logs = np.log(across) - np.log(across).mean()
-    ends = np.log(found) * (logs / np.square(logs).sum())[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):  # where T ended every run below the level
+        ends = np.log(found) * (logs / np.square(logs).sum())[:, None]
     return ends[:, 0].sum(), ends[:, 1:].min(axis=1).sum(), ends[:, 1:].max(axis=1).sum()
 
 
@@ -174,7 +180,7 @@ def powers_of_places(runs, panel, levels):
     for level in levels:
         known = {}
         for across, rows in runs[panel].items():
-            found = crossings(rows, "scaled", panel == "left", level).items()
+            found = passing(rows, panel, level)[0].items()
             found = {seed: np.array(one) / math.sqrt(across) for seed, one in found if math.isfinite(one.place)}
             if found and rows[0].get("cap_at_4", 1) >= 0.95:  # else no classifier could be robust up to ε√d = 4
                 known[across] = found
@@ -216,8 +222,8 @@ are ours: 0.1 for exponents, the others are in the first column.
 {claims}
 *Bias and box*: the trained bias and, in Figure 4, the clipping to [0, 1] of the authors' scripts. *Norm 1*: trained on
 inputs scaled as the theorem assumes, as all in Figure 4. *Cap*: the most that any classifier can reach. *T*: most epochs.
-Exponents of ε and V are of each level below that three d or m pass.
-The smallest balls cannot learn, whatever the attack: clean training in them loses as much
+An asterisk: T ended a run that decides. Exponents of ε and V are of each level below that three d or m pass. The smallest
+balls cannot learn, whatever the attack: clean training in them loses as much
 ([docs/sensitivity.md](../docs/sensitivity.md)).
 
 ## Exponents in d (Figure 2)
@@ -266,9 +272,9 @@ CLAIMS = [
 
 
 def by_protocol(rows, caps):
-    """For each protocol a dict of script, and of panel of Figure 4, to rows; and of each script the settings, and T's ends, in words.
+    """For each protocol a dict of script, and of panel of Figure 4, to rows; and in words each script's settings.
 
-    Of several settings it takes those with most runs. A panel is a dict of d, or m, to rows with a column `scaled`, which
+    Of several settings it takes those with most runs; the words say how many of them T ended. A panel is a dict of d, or m, to rows with a column `scaled`, which
     is ε√d, or V√m. In the left one `cap_at_4` is the most that any classifier can reach at ε√d = 4, 1 if unknown.
     """
     runs, settings = {name: {} for name in PROTOCOLS.values()}, {}
@@ -279,7 +285,8 @@ def by_protocol(rows, caps):
         most = max(sorted(sets), key=lambda own: len(sets[own][0]), default=())
         taken = sets.get(most, [[]])[0]
         settings[script] = ", ".join(groups.describe(most)[1]) or "the scripts' defaults"
-        settings[script] += f"; T ended {ended} of {len(taken)} runs" if (ended := sum(map(ended_by_T, taken))) else ""
+        if ended := sum(map(ended_by_T, taken)):
+            settings[script] += f"; T = {groups.ends_in_words(taken)} ended {ended} of {len(taken)} runs"
         for bias, name in PROTOCOLS.items():
             runs[name][script] = [row for row in taken if row["bias"] == bias]
     for own in runs.values():
@@ -317,7 +324,8 @@ def growth_lines(name, runs):
 
 def level_lines(panel, name, runs):
     for across, rows in runs[panel].items():
-        cells = [mean_text(passing(rows, panel, level)[0], 1) for level in LEVELS[panel]]
+        found = [passing(rows, panel, level) for level in LEVELS[panel]]
+        cells = [mean_text(known_places(places), 1) + "*" * ended for places, ended in found]
         yield [name, f"{across:,g}", *cells, f"{len(groups.with_most_runs(grouped(rows, 'seed')))}"]
 
 

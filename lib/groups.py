@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lib.results import TEXT
+from lib.results import TEXT, ended_by_T
 
 import numpy as np
 
@@ -66,6 +66,12 @@ def describe(settings: tuple) -> tuple[list[str], list[str]]:
         names.append(in_name.format(value.replace(".", "p")))  # LaTeX takes a point for the start of the ending
         words.append(in_words.format(value if setting in TEXT else f"{float(value):,.10g}"))
     return names, words
+
+
+def ends_in_words(rows: list[dict]) -> str:
+    """The T of the rows that T ended, one or more: the least to the most."""
+    T = [row["T"] for row in rows if ended_by_T(row)]
+    return "–".join(f"{end:,g}" for end in sorted({min(T), max(T)}))
 
 
 def grouped(rows: list[dict], *columns: str) -> dict:

@@ -151,6 +151,11 @@ def numbers(row: dict) -> dict[str, float | str]:
     return number
 
 
+def most_epochs(row: dict) -> float:
+    """After how many epochs T ended a run; infinite where it ended before, since then a larger T changes nothing."""
+    return row["T"] if ended_by_T(row) else math.inf
+
+
 def data_in_words(row: dict) -> str:
     """What a row's network was trained on, as its summary begins."""
     kind = "digits" if row["dataset"] == "MNIST" else row["dataset"]

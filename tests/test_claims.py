@@ -149,7 +149,8 @@ def test_where_robust_accuracy_falls_to_0_lies_between_runs(accuracies, found, w
 def test_runs_that_T_ended_might_still_become_robust():
     early = line(5, {2: 0.9, 3: 0.1}, T=100, epochs=21) + line(5, {4: 0.0}, T=100, epochs=100)
     assert cells(page(left=early), FALLS) == ["3.5 [3.0, ∞]", "–", "open"]
-    assert "(the scripts' defaults; T ended 1 of 3 runs)" in page(left=early)
+    assert "(the scripts' defaults; T = 100 ended 1 of 3 runs)" in page(left=early)
+    assert cells(page(left=early), "paper's formulas", "25") == ["–", "2.5", "3.5*", "1"]
     late = line(5, {6.5: 0.1, 7: 0.0}, T=100, epochs=100)
     assert cells(page(left=late), FALLS)[2] == "no"
     past_25 = [adversarial_row(28, 400, V, 0.2, 0, 0.9, T=100, epochs=epochs) for V, epochs in ((1.3, 100), (1.4, 100))]
@@ -171,6 +172,10 @@ def test_the_exponent_of_epsilon_leaves_out_where_no_classifier_could_be_robust(
     low, high = (-0.5 + sign * math.log(5 / 4) / math.log(4) for sign in (-1, 1))
     assert cells(capped, "The ε of 5% goes like")[0] == f"−0.50 [{low:.2f}, {high:.2f}]".replace("-", "−")
     assert cells(page(left=rows[:4]), "The ε of 5% goes like")[0] == "–"  # two d are no power
+    cut = rows[:5] + line(20, {5: 0.0}, T=100, epochs=100) + line(20, {6: 0.0})
+    corners = itertools.product((4, 5), (4, 5), (4, 6))
+    high = max(np.polyfit(np.log([10, 14, 20]), np.log(ends) / 2, 1)[0] - 0.5 for ends in corners)
+    assert cells(page(left=cut), "The ε of 5% goes like")[0].endswith(f", {high:.2f}]".replace("-", "−"))
 
 
 def test_a_seed_with_fewer_runs_is_in_no_mean():

@@ -213,20 +213,37 @@ def test_of_one_run_the_users_row_wins(tmp_path):
     assert [(row["seed"], row["rel_delta_mean"]) for row in rows] == [(0, 2.0), (1, pytest.approx(2.1 / 5))]
 
 
-def test_of_runs_that_differ_in_T_alone_the_longest_counts_unless_the_user_has_another(tmp_path):
+def test_of_runs_that_differ_in_T_alone_the_longest_counts_unless_the_user_has_another(tmp_path, capsys):
     (tmp_path / "mine").mkdir()
-    for T, robust in ((1000, 0.6), (100, 0.5)):
-        rows = [adversarial_row(size, 1000, 0.316, 0.2, 0, robust, T=T, epochs=T) for size in (5, 7)]
+    for T, epochs, robust in ((1000, 1000, 0.6), (100, 100, 0.5)):
+        rows = [adversarial_row(size, 1000, 0.316, 0.2, 0, robust, T=T, epochs=epochs) for size in (5, 7)]
         write(tmp_path / "advtrain.csv", *rows)
     write(tmp_path / "mine" / "advtrain.csv", adversarial_row(7, 1000, 0.316, 0.2, 0, 0.4, T=50, epochs=50))
     rows = plot_figures.read_runs([tmp_path, tmp_path / "mine"], "advtrain")
     assert [(row["size"], row["T"], row["robust_test_acc"]) for row in rows] == [(5, 1000, 0.6), (7, 50, 0.4)]
+    assert "1 runs of advtrain.py that T ended take the place of longer ones" in capsys.readouterr().err
 
 
-def test_a_run_that_T_ended_is_missing_from_a_grid_with_a_larger_T():
-    for row, lacks in (({"T": 100, "epochs": 100}, 1), ({"T": 100, "epochs": 57}, 0), ({"T": 1000, "epochs": 1000}, 0)):
-        lacking, count = plot_figures.missing("4 left", [adversarial_row(5, 1000, 0.316, 0.2, 0, 0.5, **row)])
-        assert len(lacking) == count - 1 + lacks
+def test_of_runs_that_T_did_not_end_the_last_counts_whatever_T(tmp_path, capsys):
+    for T, left_ball, value in ((1000, 1, 1.0), (50, 1, 2.0), (20, 0, 3.0)):
+        write_ntk(tmp_path, ntk_row(5, 1000, 10, 0, T=T, left_ball=left_ball, rel_delta_mean=value))
+    (row,) = plot_figures.read_runs([tmp_path], "ntk_normal")
+    assert row["rel_delta_mean"] == 2 and not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("part", "row", "lacks"),
+    [
+        ("4 left", adversarial_row(5, 1000, 0.316, 0.2, 0, 0.5, T=100, epochs=100), 1),
+        ("4 left", adversarial_row(5, 1000, 0.316, 0.2, 0, 0.5, T=100, epochs=57), 0),
+        ("4 left", adversarial_row(5, 1000, 0.316, 0.2, 0, 0.5, T=1000, epochs=1000), 0),
+        ("2", ntk_row(5, 1000, 10, 0, T=5, left_ball=0), 1),
+        ("2", ntk_row(5, 1000, 10, 0, T=5, left_ball=1), 0),
+    ],
+)
+def test_a_run_that_T_ended_is_missing_from_a_grid_with_a_larger_T(part, row, lacks):
+    lacking, count = plot_figures.missing(part, [row])
+    assert len(lacking) == count - 1 + lacks
 
 
 def test_other_data_and_attacks_have_figures_of_their_own():
@@ -354,8 +371,8 @@ def test_cells_with_a_run_that_T_ended_are_dotted():
 def test_a_single_d_of_ones_own_is_a_curve():
     drawn = figure("4 left", [row | {"num1": 3, "num2": 8} for row in at_one_d(5, {0.1: 0.9, 0.5: 0.5})])
     (only,) = drawn.axes  # no scale of colours
-    (line,) = only.lines
-    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.1, 0.5], [0.9, 0.5])
+    line, hollow = only.lines
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.1, 0.5], [0.9, 0.5]) and not len(hollow.get_xdata())
     assert "$d$ = 25, $m$ = 1,000, $C_0$ = 10" in only.get_title()
 
 
