@@ -147,8 +147,8 @@ def passing(rows, panel, level):
 
     More epochs may raise robust accuracy, so that a run below the level is an end only if T did not end it.
     """
-    found, left = crossings(rows, "scaled", panel == "left", level), panel == "left"
-    sure = {}
+    left, sure = panel == "left", {}
+    found = crossings(rows, "scaled", left, level)
     for seed, one in found.items():
         below = [row for row in rows if row["seed"] == seed and row["robust_test_acc"] < level and not ended_by_T(row)]
         at = [row["scaled"] for row in below]
@@ -274,8 +274,9 @@ CLAIMS = [
 def by_protocol(rows, caps):
     """For each protocol a dict of script, and of panel of Figure 4, to rows; and in words each script's settings.
 
-    Of several settings it takes those with most runs; the words say how many of them T ended. A panel is a dict of d, or m, to rows with a column `scaled`, which
-    is ε√d, or V√m. In the left one `cap_at_4` is the most that any classifier can reach at ε√d = 4, 1 if unknown.
+    Of several settings it takes those with most runs; the words say how many of them T ended. A panel is a dict of d, or
+    m, to rows with a column `scaled`, which is ε√d, or V√m. In the left one `cap_at_4` is the most that any classifier can
+    reach at ε√d = 4, 1 if unknown.
     """
     runs, settings = {name: {} for name in PROTOCOLS.values()}, {}
     for script, every in rows.items():
