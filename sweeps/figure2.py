@@ -1,6 +1,6 @@
 """python sweeps/figure2.py | sh
 
-Prints the commands of Figure 2, a line each: 105 runs, cheap widths and the first seed first. All of them took 2.3
+Prints the commands of Figure 2, a line each: 105 runs, cheap widths and the first seed first. All of them took 1.5
 core-hours, so --laptop changes nothing here. --quick takes one width and one seed: 7 runs, a minute.
 """
 
