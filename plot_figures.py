@@ -60,6 +60,7 @@ from lib.groups import (
     latest_of_each_run,
     left_of_figure4,
     right_of_figure4,
+    span,
     width_of_figure3,
 )
 from lib.progress import note, say, warn
@@ -269,7 +270,7 @@ def read_runs(folders: list[Path], script: str) -> list[dict]:
     a later folder are of shorter runs than an earlier one's. Raises RunError where a file cannot be read.
     """
     columns, rows = COLUMNS[script], []
-    key = [column for column in key_columns(script, columns) if column != "T"]
+    key = key_columns(script, columns)
     for folder in folders:
         own = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
         rows += sorted(own, key=most_epochs)
@@ -460,7 +461,7 @@ def draw_curve(ax, cells, quantity, style):
 def seeds(cells, what="mean"):
     """In words, over how many seeds the means of the cells are; in a cell, each row is another seed's."""
     counts = {len(cell) for cell in cells.values()}
-    return "1 seed" if counts == {1} else f"{what} over {'–'.join(map(str, sorted({min(counts), max(counts)})))} seeds"
+    return "1 seed" if counts == {1} else f"{what} over {span(counts)} seeds"
 
 
 # ----------------------------------------------------------------------------------------------------- Figure 4

@@ -33,10 +33,11 @@ DESCRIPTIONS = {
 
 
 def latest_of_each_run(rows: list[dict], key: list[str]) -> list[dict]:
-    """Of the rows with equal values in the key columns the last, sorted by these values.
+    """Of the rows with equal values in the key columns, but for T, the last, sorted by these values.
 
     Their values are rounded to ten digits, since other programs may have saved some rows with fewer.
     """
+    key = [column for column in key if column != "T"]
     rounded = [column for column in key if column not in TEXT]
     rows = [row | {column: float(f"{row[column]:.10g}") for column in rounded} for row in rows]
     latest = {tuple(row[column] for column in key): row for row in rows}
@@ -68,10 +69,14 @@ def describe(settings: tuple) -> tuple[list[str], list[str]]:
     return names, words
 
 
+def span(values: list[float]) -> str:
+    """The least and the most of the values in words, such as 100–1,000, or the one that both are."""
+    return "–".join(f"{end:,g}" for end in sorted({min(values), max(values)}))
+
+
 def ends_in_words(rows: list[dict]) -> str:
-    """The T of the rows that T ended, one or more: the least to the most."""
-    T = [row["T"] for row in rows if ended_by_T(row)]
-    return "–".join(f"{end:,g}" for end in sorted({min(T), max(T)}))
+    """The `span` of T over the rows that T ended, one or more."""
+    return span([row["T"] for row in rows if ended_by_T(row)])
 
 
 def grouped(rows: list[dict], *columns: str) -> dict:

@@ -31,5 +31,5 @@ def write(path, *rows):
 
 def read(rows, script):
     """The rows as plot_figures.py has them once it has read them from the script's CSV."""
-    key = [column for column in results.key_columns(script, plot_figures.COLUMNS[script]) if column != "T"]
-    return groups.latest_of_each_run(rows, key)
+    columns = plot_figures.COLUMNS[script]
+    return groups.latest_of_each_run(rows, results.key_columns(script, columns))
