@@ -471,7 +471,7 @@ def _past_a_flip(p, q, a, output_bias, f, grad_norm):
 # ------------------------------------------------------------------------------------------ attack 2: PGD
 
 
-def plain_pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
+def plain_pgd(net, x, y, eps, atk_iters, box=False):
     """The reference implementation of `pgd`, with two matrix products a step; on a CPU with numba a compiled one runs."""
 
     def step(delta, gradient):
@@ -480,20 +480,20 @@ def plain_pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
             moved = (x + moved).clamp(0, 1) - x
         return moved * (eps / torch.linalg.vector_norm(moved, dim=1, keepdim=True)).clamp(max=1)
 
-    return take_steps(step, net, x, y, atk_iters, stop_once_wrong)
+    return take_steps(step, net, x, y, atk_iters)
 
 
-def linf_pgd(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False):
+def linf_pgd(net, x, y, eps, atk_iters, box=False):
     """PGD on the ball of radius eps in the l-infinity norm, by the gradient's sign (Madry et al. 2018; not in the paper)."""
 
     def step(delta, gradient):
         moved = (delta - 2.5 * eps / atk_iters * gradient.sign()).clamp(-eps, eps)
         return (x + moved).clamp(0, 1) - x if box else moved
 
-    return take_steps(step, net, x, y, atk_iters, stop_once_wrong)
+    return take_steps(step, net, x, y, atk_iters)
 
 
-def take_steps(step: Callable, net, x, y, atk_iters, stop_once_wrong):
+def take_steps(step: Callable, net, x, y, atk_iters):
     """delta (n, d) and robust (n,), as `pgd` returns them, after the steps from delta = 0.
 
     step(delta, gradient) is the next delta; gradient (n, d) is that of y f(x + delta).
@@ -502,8 +502,7 @@ def take_steps(step: Callable, net, x, y, atk_iters, stop_once_wrong):
     f, gradient = net.value_and_input_gradient(x)
     robust = y * f > 0
     for _ in range(atk_iters):
-        moved = step(delta, y[:, None] * gradient)
-        delta = torch.where(robust[:, None], moved, delta) if stop_once_wrong else moved
+        delta = step(delta, y[:, None] * gradient)
         f, gradient = net.value_and_input_gradient(x + delta)
         robust &= y * f > 0
     return delta, robust
@@ -517,32 +516,30 @@ def pgd(
     eps: float,
     atk_iters: int,
     box: bool = False,
-    stop_once_wrong: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Projected gradient descent against (x, y) on the l2 ball of radius eps (Section 5.2, Madry et al. 2018).
 
     From delta = 0, atk_iters steps of length 2.5 eps / atk_iters along the normalised input gradient of the
     logistic loss, which is -y grad f / ||grad f||, each followed by the projection onto ||delta|| <= eps. With
-    box, x + delta is clipped to the pixel range [0, 1] before the projection, as in the authors' scripts. With
-    stop_once_wrong an example is left alone once an iterate misclassifies it.
+    box, x + delta is clipped to the pixel range [0, 1] before the projection, as in the authors' scripts.
 
     Returns (delta (n, d), the last iterates; robust (n,) bool, True where y f(x + delta) > 0 at EVERY iterate,
     delta = 0 included). On a CPU with numba a compiled way gives the same, up to rounding, in a fraction of the time.
     Raises RunError as `fastest_pgd` does.
     """
-    delta, robust = zip(*pgd_in_chunks(net, x, y, eps, atk_iters, box, stop_once_wrong))
+    delta, robust = zip(*pgd_in_chunks(net, x, y, eps, atk_iters, box))
     return torch.cat(delta), torch.cat(robust)
 
 
 @torch.no_grad()
-def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, stop_once_wrong=False, start=0, plain=None):
+def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, start=0, plain=None):
     """What `pgd` returns, as (delta, robust) for one chunk of examples after the other, from the example start on.
 
     plain is the attack on one chunk, if not `plain_pgd` another function like it.
     """
     way = fastest_pgd(plain or plain_pgd, net, x, y, eps, atk_iters, box)
     for part in in_chunks(net.width, x[start:].detach(), y[start:]):
-        yield way(net, *part, eps, atk_iters, box, stop_once_wrong)
+        yield way(net, *part, eps, atk_iters, box)
 
 
 # What --attack chooses from. A further attack is a function like linf_pgd, and a line here.
@@ -563,8 +560,6 @@ def robust_accuracy(
     Another attack is a generator like `pgd_in_chunks`, as `advtrain.adversarial_training` takes it. Raises RunError as
     `fastest_pgd` does.
     """
-    if attack in ATTACKS.values():
-        attack = functools.partial(attack, stop_once_wrong=True)  # for speed: once wrong is enough
     robust = [robust for _, robust in attack(net, x, y, eps, atk_iters, box)]
     return torch.cat(robust).double().mean().item()
 
@@ -653,7 +648,7 @@ def fastest_pgd(
         return plain
     compiled = pgd_kernels.fastest(net, plain_pgd, steps=len(y) * atk_iters, box=box)
     few = x[:8].detach()
-    found, exact = (steps(net, few, y[:8], eps, 4, box, False) for steps in (compiled, plain_pgd))
+    found, exact = (steps(net, few, y[:8], eps, 4, box) for steps in (compiled, plain_pgd))
     # Where the gradient or f vanishes, rounding alone decides.
     size = torch.linalg.vector_norm(net.value_and_input_gradient(few + exact[0])[1], dim=1, keepdim=True)
     unit_f, unit_gradient = usual_sizes(net, few)

@@ -27,7 +27,7 @@ COMPILED = "the compiled code in lib/ (to switch it off, let compiled() in lib/p
 def fastest(net, plain, steps: int, box: bool):
     """The compiled way that is fastest for so many steps of single examples, or plain where there is none.
 
-    Both are functions of (net, x, y, eps, atk_iters, box, stop_once_wrong), and plain is `common.plain_pgd`. Measured at
+    Both are functions of (net, x, y, eps, atk_iters, box), and plain is `common.plain_pgd`. Measured at
     eps 0.2 and 1, `by_neurons` is four times as fast as `by_prediction` at m = d, and no faster near m = 40 d or from
     8,192 neurons on. With few steps W W.T does not pay.
     """
@@ -39,22 +39,22 @@ def fastest(net, plain, steps: int, box: bool):
     return functools.partial(checked, functools.partial(by_neurons, K=W @ W.T), plain)
 
 
-def checked(way, plain, net, x, y, eps, atk_iters, box, stop_once_wrong):
+def checked(way, plain, net, x, y, eps, atk_iters, box):
     """What a compiled way returns, but for the examples that rounding makes it unsure of: plain has the last word there."""
-    delta, robust, unsure = way(net, x, y, eps, atk_iters, box, stop_once_wrong)
+    delta, robust, unsure = way(net, x, y, eps, atk_iters, box)
     unsure |= ~(torch.linalg.vector_norm(delta, dim=1) <= (1 + 1e-5) * eps)
     if unsure.any():
-        again = plain(net, x[unsure], y[unsure], eps, atk_iters, box, stop_once_wrong)
+        again = plain(net, x[unsure], y[unsure], eps, atk_iters, box)
         delta[unsure], robust[unsure] = again
     return delta, robust
 
 
-def by_prediction(net, x, y, eps, atk_iters, box, stop_once_wrong):
+def by_prediction(net, x, y, eps, atk_iters, box):
     """PGD in which products W x predict those to come: a product for several steps, and a row of W for neurons in doubt."""
     W, a, output_bias = net.W.detach(), net.a, net.output_bias
     lengths = torch.linalg.vector_norm(W[:, : net.d], dim=1)
     noise = (4 + 0.1 * math.sqrt(net.width)) * rounding(W)
-    shared = W, lengths, a, output_bias, eps, box, stop_once_wrong, 2.5 * eps / atk_iters, atk_iters, noise, 1e3 * noise
+    shared = W, lengths, a, output_bias, eps, box, 2.5 * eps / atk_iters, atk_iters, noise, 1e3 * noise
 
     def attack(x, y):
         inputs, delta, robust = net.weighted_input(x).clone(), torch.zeros_like(x), torch.ones_like(y, dtype=torch.bool)
@@ -73,12 +73,12 @@ def by_prediction(net, x, y, eps, atk_iters, box, stop_once_wrong):
     return in_threads(attack, x, y.to(x.dtype))
 
 
-def by_neurons(net, x, y, eps, atk_iters, box, stop_once_wrong, K):
+def by_neurons(net, x, y, eps, atk_iters, box, K):
     """PGD without a product a step, for l2 balls without a box; K (m, m) is W W.T without the bias."""
     W, a, output_bias, noise = net.W[:, : net.d].detach(), net.a, net.output_bias, 4 * rounding(net.W.detach())
     # The norm of g comes from a sum that rounding spoils sooner than g itself.
     least = 100 * math.sqrt(noise * torch.linalg.vector_norm(W).item())
-    shared = K, a, output_bias, eps, 2.5 * eps / atk_iters, atk_iters, stop_once_wrong, noise, least
+    shared = K, a, output_bias, eps, 2.5 * eps / atk_iters, atk_iters, noise, least
 
     def attack(x, y):
         z = net.weighted_input(x) @ net.W.detach().T
@@ -166,7 +166,7 @@ def compiled(function):
 
 def _advance(
     going, z, at_x, past_z, past_delta, sides, gradient, inputs, length, x, delta, y, robust, unsure, steps,
-    W, lengths, a, output_bias, eps, box, stop_once_wrong, step, atk_iters, noise, least, epsilon,
+    W, lengths, a, output_bias, eps, box, step, atk_iters, noise, least, epsilon,
 ):  # fmt: skip
     """As many PGD steps of each example as are cheap without a product, from z = W inputs; all but shared is updated.
 
@@ -243,7 +243,7 @@ def _advance(
             close, lost = abs(f) < noise * (length[i] + eps), squares < least * least
             robust[i] &= close or y[i] * f > 0
             unsure[i] = lost or (robust[i] and (unsure[i] or close))
-            if steps[i] == atk_iters or lost or (stop_once_wrong and not robust[i]):
+            if steps[i] == atk_iters or lost:
                 steps[i] = atk_iters + 1
                 break
             steps[i] += 1
@@ -297,9 +297,7 @@ def _advance(
                         g[k] += sign * W[s, k]
 
 
-def _follow_neurons(
-    z, h, length, y, robust, unsure, K, a, output_bias, eps, step, atk_iters, stop_once_wrong, noise, least
-):
+def _follow_neurons(z, h, length, y, robust, unsure, K, a, output_bias, eps, step, atk_iters, noise, least):
     """PGD in activation space, one example after the other: m operations a step, and m for each neuron that turns.
 
     An example is known by z = W x, r = W delta and h = W g, where g = sum_s a_s w_s over the active neurons is
@@ -328,7 +326,7 @@ def _follow_neurons(
             close, lost = abs(f) < noise * (length[i] + eps), g_norm2 < least * least
             robust[i] &= close or y[i] * f > 0
             unsure[i] = lost or (robust[i] and (unsure[i] or close))
-            if taken == atk_iters or lost or (stop_once_wrong and not robust[i]):
+            if taken == atk_iters or lost:
                 break
             move = -step * y[i] / math.sqrt(g_norm2) if g_norm2 > 0 else 0.0
             travelled += move / shrunk

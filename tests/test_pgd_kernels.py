@@ -64,10 +64,6 @@ def test_pgd_is_autograds(net, examples, pgd_by, way, box):
     torch.testing.assert_close(delta, iterates[-1])
     assert torch.equal(robust, right.all(dim=0))
     assert 5 < robust.sum() < 35, "the attack should turn some examples and leave some"
-    stopped, still_robust = common.pgd(net, x, y, 0.3, 12, box, stop_once_wrong=True)
-    assert torch.equal(still_robust, robust)
-    torch.testing.assert_close(stopped[robust], delta[robust])
-    assert (y * net.f(x + stopped) <= 0)[~robust].all()
 
 
 @pytest.mark.parametrize("box", [False, True])
@@ -117,8 +113,6 @@ def test_all_ways_decide_alike(lazy_net, pgd_by, size, width, eps, bias):
         for way in ways:
             pgd_by(way)
             delta, robust = common.pgd(net, x, y, eps, 40, box)
-            _, still_robust = common.pgd(net, x, y, eps, 40, box, stop_once_wrong=True)
-            assert torch.equal(still_robust, robust)
             results.append((robust, (y * net.f(x + delta)).detach()))
         robust, margin = results[0]
         assert 0.02 < robust.double().mean() < 0.98, "the attack should turn some examples and leave some"
@@ -163,10 +157,9 @@ def test_rounding_decides_nothing(pgd_by, way, make, size, width, options):
     x, y = data.test_x, data.test_y
     exact = common.plain_pgd(copy.deepcopy(net).double(), x.double(), y.double(), eps, 20)[1]
     pgd_by(way)
-    for stop_once_wrong in (False, True):
-        delta, robust = common.pgd(net, x, y, eps, 20, stop_once_wrong=stop_once_wrong)
-        assert (robust != exact).double().mean() < 1e-3
-        assert delta.norm(dim=1).max() <= eps * (1 + 1e-5)
+    delta, robust = common.pgd(net, x, y, eps, 20)
+    assert (robust != exact).double().mean() < 1e-3
+    assert delta.norm(dim=1).max() <= eps * (1 + 1e-5)
 
 
 def test_what_a_compiled_way_is_unsure_of_or_has_too_long_plain_pgd_does_again(net, examples):
@@ -178,7 +171,7 @@ def test_what_a_compiled_way_is_unsure_of_or_has_too_long_plain_pgd_does_again(n
         wrong[:10], wrong[10:20], wrong[20:30] = 9, math.nan, 0
         return wrong, ~robust, torch.arange(50) >= 20
 
-    found = pgd_kernels.checked(way, common.plain_pgd, net, x, y, 0.3, 5, False, False)
+    found = pgd_kernels.checked(way, common.plain_pgd, net, x, y, 0.3, 5, False)
     assert torch.equal(found[0], delta) and torch.equal(found[1], robust)
 
 
@@ -198,7 +191,7 @@ def test_a_sign_that_rounding_may_decide_is_left_open_until_it_is_certain(way):
             (0.0, 0.5, [False, False], [False, False]),  # the step has made it certain
         ]:
             net.output_bias.fill_(2 * f - 5)  # f(1) = (5 + output_bias) / 2
-            found = WAYS[way](net, x, y, eps, 1, False, False, **K)
+            found = WAYS[way](net, x, y, eps, 1, False, **K)
             assert [tensor.tolist() for tensor in found[1:]] == [robust, unsure]
 
 
@@ -209,7 +202,7 @@ def test_predictions_stray_no_more_than_rounding_makes_plain_pgd():
     net, x = TwoLayerNet(2, 300), F.normalize(torch.randn(4000, 2), dim=1)
     y = net.f(x).detach().sign()
     exact = common.plain_pgd(copy.deepcopy(net).double(), x.double(), y.double(), 0.3, 1000)[0]
-    plain, predicted = (way(net, x, y, 0.3, 1000, False, False)[0] for way in (common.plain_pgd, WAYS["prediction"]))
+    plain, predicted = (way(net, x, y, 0.3, 1000, False)[0] for way in (common.plain_pgd, WAYS["prediction"]))
     strayed, unavoidable = (((delta - exact).norm(dim=1) > 3e-5).sum() for delta in (predicted, plain))
     assert unavoidable > 10 and strayed < 1.5 * unavoidable
 
@@ -282,7 +275,7 @@ def test_predictions_are_never_trusted_too_far(name, box):
     eps = 1.5 * ((y * net.f(x)).detach() / net.value_and_input_gradient(x)[1].norm(dim=1)).median().item()
     for atk_iters in (8, 60):
         delta, robust = common.plain_pgd(net, x, y, eps, atk_iters, box)
-        found, still_robust, unsure = pgd_kernels.by_prediction(net, x, y, eps, atk_iters, box, False)
+        found, still_robust, unsure = pgd_kernels.by_prediction(net, x, y, eps, atk_iters, box)
         assert unsure.sum() < 40
         assert torch.equal(still_robust[~unsure], robust[~unsure])
         assert 10 < robust.sum() < 190
