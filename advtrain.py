@@ -201,11 +201,13 @@ def adversarial_training(
             checkpoint.save_if_due(run, clock)
         run.stalled, run.accuracy, run.attacked, run.batch = stalled, robust_now, 0, 0
         if (deviation := finite(ball.deviation(W).item())) > V:
-            raise RunError(f"W is {deviation:.4g} from W0, outside the ball of radius {V:g}: LazyBall.project is wrong")
+            raise RunError(
+                f"W is {deviation:.8g} from W0, outside the ball of radius {V:.8g}: LazyBall.project is wrong"
+            )
         words = f"robust {robust_now:.3f}, deviation {deviation / V:.2f} V"
         progress.show(run.epoch, lambda words=words: words)
     seconds, steps, train_loss = clock.seconds(), run.epoch * len(y.split(bs)), mean_loss(net, x + run.delta, y)
-    checkpoint.keep(run, seconds)
+    checkpoint.save(run, seconds)
     return AdversarialRun(run.epoch, steps, seconds, train_loss, robust_now)
 
 

@@ -68,7 +68,7 @@ def load_digits(
 def two_digits(
     images: MNIST, num1: int, num2: int, size: int, normalize: bool = False, antialias: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """x (n, size * size) and y (n,) of the two digits: see `load_digits`. Any torchvision data set like MNIST will do."""
+    """x (n, size * size) and y (n,) of the two digits: see `load_digits`. Other data like MNIST's, uint8 (n, h, w), will do."""
     label = images.targets.reshape(len(images.targets), -1)[:, 0]  # QMNIST has more columns, of who wrote the digit
     chosen = (label == num1) | (label == num2)
     if len(label[chosen].unique()) < 2:
@@ -149,8 +149,11 @@ def in_chunks(width: int, *tensors: torch.Tensor):
     """Split tensors of equal length n into chunks of examples, to bound the memory of n x width intermediates.
 
     On a CPU half a million activations stay close to the caches; fewer than 128 examples would spend the time on reading
-    W. On a GPU chunks are as large as its free memory allows, with 25 intermediates of 8 bytes.
+    W. On a GPU chunks are as large as its free memory allows, with 25 intermediates of 8 bytes. Raises RunError where n
+    differs.
     """
+    if len({len(tensor) for tensor in tensors}) > 1:
+        raise RunError("there must be as many labels y as inputs x")
     activations = torch.cuda.mem_get_info()[0] // 200 if tensors[0].is_cuda else 2**19
     return zip(*(tensor.split(max(128, activations // width)) for tensor in tensors))
 
@@ -172,7 +175,8 @@ def mean_loss(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> float:
 
 @torch.no_grad()
 def accuracy(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> float:
-    """The share of the n examples with y f > 0: f = 0 is an error, as in Section 2.1."""
+    """The share of the n examples with y f > 0: f = 0 is an error, as in Section 2.1. Raises RunError as `check_labels`."""
+    check_labels(y)
     right = [part_y * net.f(part_x) > 0 for part_x, part_y in in_chunks(net.width, x, y)]
     return torch.cat(right).double().mean().item()
 
@@ -255,7 +259,10 @@ class LazyBall:
         return torch.finfo(torch.float32).eps * (torch.linalg.vector_norm(self.W0, dim=1).max().item() + self.V)
 
     def _moved(self, W):
-        """Blocks of W's rows, W0's and those of W - W0, the latter in one small buffer: whole, it would be as large as W."""
+        """Blocks of W's rows, W0's and those of W - W0, the latter in one small buffer: whole, it would be as large as W.
+
+        A norm of the whole W - W0, such as Frobenius', must be put together from all blocks before any is projected.
+        """
         rows = 2**18 // max(1, W.shape[1])
         buffer = torch.empty_like(self.W0[:rows])
         for w, w0 in zip(W.split(rows), self.W0.split(rows)):
@@ -282,7 +289,7 @@ def _unit_step(f, gradient):
 def largest_value_in_ball(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
     """The largest |f(x; a, W)| of all W in the lazy ball of radius V around net.W0: (n,) (Lemma 4.1).
 
-    Neuron s adds most if w_s is w_{s,0} + V a_s x / ||x||, and least if it is w_{s,0} - V a_s x / ||x||.
+    Neuron s adds most if w_s is w_{s,0} + V sgn(a_s) x / ||x||, and least if it is w_{s,0} - V sgn(a_s) x / ||x||.
     """
     ends = _ends_of_ball(net, x, V).relu() @ net.a + net.output_bias
     return ends.abs().amax(dim=0) / math.sqrt(net.width)
@@ -291,45 +298,44 @@ def largest_value_in_ball(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.
 def _ends_of_ball(net, x, V):
     """w_s . x (2, n, m) for the W in the lazy ball that makes f(x) least, and for the one that makes it largest."""
     x = net.weighted_input(x)
-    reach = V * torch.linalg.vector_norm(x, dim=1, keepdim=True) * net.a
+    reach = V * torch.linalg.vector_norm(x, dim=1, keepdim=True) * net.a.sign()
     return torch.stack([x @ net.W0.T - reach, x @ net.W0.T + reach])
 
 
 @torch.no_grad()
 def move_to_largest_value(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
-    """The v (n, d) with ||v|| = V for which w_s = w_{s,0} + a_s v has the largest |f(x)| in the lazy ball. Without bias."""
+    """The v (n, d) with ||v|| = V for which w_s = w_{s,0} + sgn(a_s) v has the largest |f(x)| in the lazy ball. Without bias."""
     least, most = (_ends_of_ball(net, x, V).relu() @ net.a).abs()
     return torch.where(most >= least, V, -V)[:, None] * F.normalize(x, dim=1)
 
 
 @torch.no_grad()
 def move_against_gradient(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
-    """A v (n, d) with ||v|| <= V for which w_s = w_{s,0} + a_s v has a small ||grad f(x)|| (Lemma 4.2). Without bias.
+    """A v (n, d) with ||v|| <= V for which w_s = w_{s,0} + sgn(a_s) v has a small ||grad f(x)|| (Lemma 4.2). Without bias.
 
     v is against P grad f, where P takes away the part along x. So no neuron changes its sign, and P grad f becomes shorter
-    by ||v|| m^(-1/2) times the number of neurons that are on. Other W in the ball may have a smaller gradient still.
+    by ||v|| m^(-1/2) times the sum of |a_s| over neurons that are on. Other W in the ball may have a smaller gradient still.
     """
     active = (x @ net.W0.T > 0).to(x.dtype)
     gradient, direction = (active * net.a) @ net.W0, F.normalize(x, dim=1)
     across = gradient - (gradient * direction).sum(dim=1, keepdim=True) * direction
     length = torch.linalg.vector_norm(across, dim=1, keepdim=True)
-    return -across / length * (length / active.sum(dim=1, keepdim=True)).clamp(max=V)
+    return -across / length * (length / (active @ net.a.abs())[:, None]).clamp(max=V)
 
 
 @torch.no_grad()
 def gradient_and_flips(net: TwoLayerNet, x: torch.Tensor, v: torch.Tensor, C2: list[float]):
-    """||grad f(x)|| (n,), and where a step as in `flipped` flips f's sign (len(C2), n), at w_s = w_{s,0} + a_s v.
+    """||grad f(x)|| (n,), and where a step as in `flipped` flips f's sign (len(C2), n), at w_s = w_{s,0} + sgn(a_s) v.
 
     v (n, d) is another one at each x. With ||v|| <= V this W is in the lazy ball, about all of which Theorem 3.1 is at once.
     Without bias.
     """
-    z = x @ net.W0.T + (v * x).sum(dim=1, keepdim=True) * net.a
+    z = x @ net.W0.T + (v * x).sum(dim=1, keepdim=True) * net.a.sign()
     active = (z > 0).to(x.dtype)
-    # a_s^2 = 1.
-    gradient = ((active * net.a) @ net.W0 + active.sum(dim=1, keepdim=True) * v) / math.sqrt(net.width)
+    gradient = ((active * net.a) @ net.W0 + (active @ net.a.abs())[:, None] * v) / math.sqrt(net.width)
     f = z.relu() @ net.a
     unit = _unit_step(f, gradient)
-    slope = unit @ net.W0.T + (v * unit).sum(dim=1, keepdim=True) * net.a
+    slope = unit @ net.W0.T + (v * unit).sum(dim=1, keepdim=True) * net.a.sign()
     flips = [f * ((z + size * slope).relu() @ net.a) < 0 for size in C2]
     return torch.linalg.vector_norm(gradient, dim=1), torch.stack(flips)
 
@@ -567,6 +573,12 @@ def robust_accuracy(
 # ------------------------------------------------------------- not of the paper: checks against autograd, saved networks
 
 
+def check_labels(y: torch.Tensor) -> None:
+    """Check that labels are -1 and +1. Raises RunError."""
+    if y.dim() != 1 or not (y.abs() == 1).all():
+        raise RunError("labels y must be -1 and +1, of shape (n,)")
+
+
 @torch.enable_grad()
 def check_input_gradient(net: TwoLayerNet, x: torch.Tensor) -> None:
     """Check that `value_and_input_gradient` is that of net.f, by autograd on eight of the examples x. Raises RunError."""
@@ -605,8 +617,7 @@ def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> No
     names = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
     if names != ["W"]:
         raise RunError(f"this code trains W only, and the network is to train {', '.join(names) or 'nothing'}")
-    if not {*y.unique().tolist()} <= {-1, 1}:
-        raise RunError("labels y must be -1 and +1")
+    check_labels(y)
     check_input_gradient(net, x)
     few = x[:4].detach()
     right = torch.where(net.f(10 * few) < 0, -1, 1).to(y.dtype)
@@ -635,8 +646,9 @@ def fastest_pgd(
     """plain or, where there is one, a compiled way to take the same steps; four of them are compared.
 
     Raises RunError where they differ, where the gradient is not that of net.f, where PGD would not raise the `loss`, where
-    eps is not in [1e-8, 1e8] and where, with a box, inputs are not in [0, 1].
+    labels are not -1 and +1, eps is not in [1e-8, 1e8] and where, with a box, inputs are not in [0, 1].
     """
+    check_labels(y)
     check_input_gradient(net, x)
     if not 1e-8 <= eps <= 1e8:
         raise RunError(f"eps must be from 1e-8 to 1e8, or float32 loses the attack, not {eps:g}")

@@ -198,7 +198,7 @@ def train_until_exit(
                 )
             keep(inside)
             seconds = clock.seconds()
-            checkpoint.keep(SimpleNamespace(W=inside, radii=radii, step=run.step), seconds)
+            checkpoint.save(SimpleNamespace(W=inside, radii=radii, step=run.step), seconds)
             while radii and reach > radii[0]:
                 yield Exit(epoch, run.step, True, seconds)
                 radii.pop(0)
@@ -210,7 +210,7 @@ def train_until_exit(
         )
     seconds = clock.seconds()
     keep(W)
-    checkpoint.keep(SimpleNamespace(W=W, radii=radii, step=last), seconds)
+    checkpoint.save(SimpleNamespace(W=W, radii=radii, step=last), seconds)
     for _ in radii:
         yield Exit(T, last, False, seconds)
 

@@ -102,6 +102,8 @@ PANELS = [
 LEARNING = {"train_loss": "training loss", "train_robust_acc": "robust training accuracy", "test_acc": "test accuracy"}
 LEARNING |= {"deviation_over_V": "deviation / $V$"}
 # Figure 4: how the lines are drawn along which robust accuracy passes a level.
+# A panel's axes, the columns of which it has one value, and the paper's threshold times the root of d, or m.
+SIDES = {"4 left": ("d", "eps", ("width", "C0"), 5), "4 right": ("width", "V", ("d", "eps"), 25)}
 LEVELS = {0.95: ("-", "^"), 0.5: ("--", "o"), 0.05: (":", "v")}
 
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "legend.fontsize": 7}
@@ -469,11 +471,9 @@ def seeds(cells, what="mean"):
 
 def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) -> Figure:
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
-    laptop = tuple(f"{name}={value}" for name, value in figure4_left.LAPTOP.items() if name != "T")
-    grid = {(): False, laptop: True}.get(settings)  # of other settings there are no grids
     present = {(row["bias"], row["box"]) for row in left + right}
     protocols = [key for key in PROTOCOLS if key in present]
-    sides = [(draw_side, rows) for draw_side, rows in ((draw_left, left), (draw_right, right)) if rows]
+    sides = {part: rows for part, rows in (("4 left", left), ("4 right", right)) if rows}
     shape = len(protocols), len(sides)
     size = 1.1 + 2.7 * len(sides), 1 + 2.4 * len(protocols)
     drawn, axes = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
@@ -481,8 +481,9 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
     # The paper's attack is the l2 one.
     names = PROTOCOLS if (left + right)[0]["attack"] == "l2" else PROTOCOLS | {(0, 0): "no bias, no box"}
     for protocol, line in zip(protocols, axes):
-        for ax, (draw_side, rows) in zip(line, sides):
-            draw_side(ax, [row for row in rows if (row["bias"], row["box"]) == protocol], names[protocol], grid, caps)
+        for ax, (part, rows) in zip(line, sides.items()):
+            own = [row for row in rows if (row["bias"], row["box"]) == protocol]
+            draw_side(ax, part, own, names[protocol], caps)
             marks |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
     if marks:  # some panel is a map
         scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
@@ -492,30 +493,21 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
     return drawn
 
 
-def draw_left(ax, rows, title, grid, caps):
-    rows = left_of_figure4(rows)
-    sizes, epsilons = grid_axes("4 left", grid, "size", "eps")
-    ax.set(title=title, xlabel="$d$", ylabel=r"$\varepsilon$")
-    at = draw_map(ax, rows, "d", [size**2 for size in sizes], "eps", epsilons, falls=True)
+def draw_side(ax, part, rows, title, caps):
+    """A panel: over (d, eps), of one width and C0, or over (width, V), of one d and eps."""
+    horizontal, vertical, kept, scale = SIDES[part]
+    rows = (left_of_figure4 if part == "4 left" else right_of_figure4)(rows)
+    ax.set(title=title, xlabel=SYMBOLS[horizontal], ylabel=SYMBOLS[vertical])
+    at = draw_map(ax, rows, horizontal, vertical, falls=part == "4 left")
     if at == "":
-        hatch_caps(ax, rows, caps)
+        if part == "4 left":
+            hatch_caps(ax, rows, caps)
         if rows[0]["attack"] == "l2":
-            draw_bound(ax, 5, "d")
+            draw_bound(ax, scale, SYMBOLS[horizontal].strip("$"))
     if rows:
-        at += f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
-        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{ended_runs(rows)}", fontsize=7.5)
-
-
-def draw_right(ax, rows, title, grid, _):
-    rows = right_of_figure4(rows)
-    widths, radii = grid_axes("4 right", grid, "width", "gap")
-    ax.set(title=title, xlabel="$m$", ylabel="$V$")
-    at = draw_map(ax, rows, "width", widths, "V", radii, falls=False)
-    if at == "" and rows[0]["attack"] == "l2":
-        draw_bound(ax, 25, "m")
-    if rows:
-        at += f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
-        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{ended_runs(rows)}", fontsize=7.5)
+        at += ", ".join(f"{SYMBOLS[column]} = {rows[0][column]:,g}" for column in kept)
+        counted = seeds(grouped(rows, horizontal, vertical))
+        ax.set_title(f"{title}\n{at}, {counted}{ended_runs(rows)}", fontsize=7.5)
 
 
 def ended_runs(rows):
@@ -524,14 +516,8 @@ def ended_runs(rows):
     return f"\n{ended} of {len(rows)} runs ended by T = {ends_in_words(rows)} epochs" if ended else ""
 
 
-def grid_axes(part, laptop, *options):
-    """The options' values in the grid of a part of Figure 4: the paper's, the laptop's thinner one, or none for None."""
-    grid = [] if laptop is None else [run for _, run in GRIDS[part][1](laptop=laptop)]
-    return [sorted({run[option] for run in grid}) for option in options]
-
-
-def draw_map(ax, rows, horizontal, across, vertical, up, falls):
-    """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; returns "".
+def draw_map(ax, rows, horizontal, vertical, falls):
+    """Robust test accuracy, mean over seeds, in the cells of the rows; returns "".
 
     Where the rows have one value of one of the two it is a curve over the other; returns that value in words. Without rows
     it returns None. Cells without runs are hatched, those with a run that T ended dotted. For each of the LEVELS a line joins
@@ -550,8 +536,7 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
         ax.patch.set(facecolor="white", hatch="")
         ax.set(xlabel=SYMBOLS[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03), xticks=[*cells])
         return f"{SYMBOLS[single[0]]} = {rows[0][single[0]]:,g}, "
-    across = sorted({*across, *grouped(rows, horizontal)})
-    up = sorted({*up, *grouped(rows, vertical)})
+    across, up = [*grouped(rows, horizontal)], [*grouped(rows, vertical)]
     accuracy = np.full((len(up), len(across)), np.nan)
     sides, heights = cell_edges(across), cell_edges(up)
     # Here the paper's thresholds are straight.
@@ -647,12 +632,12 @@ def draw_networks(folder: Path) -> dict[str, Figure | str]:
     saved.sort(key=lambda network: [network[1][column] for column in ("d", "width", "C0", "bias", "seed")])
     single = {itemgetter(*DATA, "d")(network[1]): network for network in reversed(saved) if "normalize" in network[1]}
     drawn = {"gallery": draw_gallery([*reversed(single.values())])} if single else {}
-    biased = sum(net.bias for net, _ in saved)
-    if biased:
-        warn(f"the theorem is of networks without bias: {biased} of {len(saved)} in {folder} are left out of it")
-    if len(saved) > biased:
-        bar = tqdm([network for network in saved if not network[0].bias], "measuring", unit="network", disable=None)
-        networks = [measure(*network) for network in bar]
+    fit = [network for network in saved if not network[0].bias and network[0].d > 1]
+    if len(fit) < len(saved):
+        others = f"{len(saved) - len(fit)} of {len(saved)}"
+        warn(f"the theorem is of networks without bias, at d > 1: {others} in {folder} are left out of it")
+    if fit:
+        networks = [measure(*network) for network in tqdm(fit, "measuring", unit="network", disable=None)]
         drawn |= {"theorem": draw_theorem(networks), "theorem.md": theorem.as_markdown(networks)}
     return drawn
 
@@ -725,11 +710,13 @@ def measure(net: TwoLayerNet, config: dict) -> dict:
     each = {name: torch.cat([part[name] for part in parts], dim=-1).double().numpy() for name in parts[0]}
     flips = ("flipped", "flipped_at_largest_value", "flipped_at_small_gradient")
     shares = {name: dict(zip(theorem.STEPS, each.pop(name).mean(axis=1))) for name in flips}
-    R = np.quantile(each.pop("radius"), 0.9, method="higher")
-    scales = {"R_step": R * math.sqrt(net.d), "R_pgd": radius_of_pgd(net, x, y, R) * math.sqrt(net.d)}
+    R_step = np.quantile(each.pop("radius"), 0.9, method="higher") * math.sqrt(net.d)
+    scales = {"R_step": R_step, "R_pgd": radius_of_pgd(net, x, y) * math.sqrt(net.d)}
     trained = "SGD" if config.get("normalize", 1) else "SGD on pixels"
     if "eps" in config:
-        trained = f"adversarial training at ε√d = {config['eps'] * config['size']:.1f}"
+        l2 = config.get("attack", "l2") == "l2"
+        at = f"ε√d = {config['eps'] * config['size']:.1f}" if l2 else f"{config['attack']} ε = {config['eps']:g}"
+        trained = f"adversarial training at {at}"
     return config | each | scales | shares | {"trained": trained, "cone": change_in_cone(net, x[:64])}
 
 
@@ -755,14 +742,18 @@ def measure_each(net, x, y, V):
     }
 
 
-def radius_of_pgd(net, x, y, R):
-    """The eps at which 20 steps of PGD leave a tenth of the examples right, within 1%; R is where one step does."""
-    if not 0 < R < math.inf:
+def radius_of_pgd(net, x, y):
+    """The eps at which 20 steps of PGD leave a tenth of the examples right, within 1%; NaN outside [0.5, 32] / sqrt(d)."""
+
+    def holds(eps):
+        return robust_accuracy(net, x, y, eps, atk_iters=20) > 0.1
+
+    low, high = 0.5 / math.sqrt(net.d), 32 / math.sqrt(net.d)
+    if holds(high) or not holds(low):
         return math.nan
-    low, high = R / 4, 2 * R
     while high > 1.01 * low:
         middle = math.sqrt(low * high)
-        low, high = (low, middle) if robust_accuracy(net, x, y, middle, atk_iters=20) <= 0.1 else (middle, high)
+        low, high = (middle, high) if holds(middle) else (low, middle)
     return math.sqrt(low * high)
 
 
@@ -830,7 +821,7 @@ def draw_theorem(networks: list[dict]) -> Figure:
     lines += [({"color": "0.3", "linestyle": dash}, f"{how}, $C_0$ = {C0:g}") for (how, C0), dash in dashes.items()]
     lines += [(paper, "the paper's bound, or its first term")]
     handles = [Line2D([], [], label=label, **style) for style, label in lines]
-    drawn.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    drawn.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return drawn
 
 

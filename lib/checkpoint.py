@@ -30,7 +30,7 @@ class Clock:
 
 
 # What training without a checkpoint has in its place.
-NO_CHECKPOINT = SimpleNamespace(title=None, restore=lambda *_: 0.0, save_if_due=lambda *_: None, keep=lambda *_: None)
+NO_CHECKPOINT = SimpleNamespace(title=None, restore=lambda *_: 0.0, save_if_due=lambda *_: None, save=lambda *_: None)
 
 
 class Checkpoint:
@@ -45,7 +45,7 @@ class Checkpoint:
     def __init__(self, folder: Path, script: str, config: dict, device: str, seconds: float, shared=None):
         self.path = Path(folder) / run_name(script, config, ".checkpoint")
         self.lock = Path(folder) / run_name(script, shared or config, ".lock")
-        self.seconds, self.saved_at, self.kept = seconds, time.monotonic(), None
+        self.seconds, self.saved_at = seconds, time.monotonic()
         self.identity = config | {"device": device, "torch": str(torch.__version__), "data": []}
         self.run = " ".join([script, *(f"{column}={value}" for column, value in config.items())])
         usual = DATA | {"attack": "l2", "bias": 0, "box": 0, "normalize": 0}
@@ -60,7 +60,7 @@ class Checkpoint:
         """A context in which no other process is at the same run: it waits for one that is, and says so.
 
         At the end of the context the run has its row: its checkpoint is removed, unless an error or a signal ended it.
-        Where the row cannot be written, the state that was kept for it is saved. Raises Stopped where a signal came while
+        Raises Stopped where a signal came while
         nothing was left to save.
         """
         with contextlib.ExitStack() as stack:
@@ -71,47 +71,34 @@ class Checkpoint:
             except Timeout:
                 note(f"{self.title}: waits for another process that is at this run")
                 stack.enter_context(locked(self.lock, timeout=-1))
-            try:
-                yield
-            except Exception:
-                if self.kept:
-                    try:
-                        self._save(*self.kept)
-                        note(f"the state before the row is kept in {self.path}: the same command goes on from there")
-                    except (RunError, OSError) as error:
-                        warn(f"{error}; the state before the row is lost")
-                raise
+            yield
             self.remove()
             stopping.defer(False)
 
-    def keep(self, run: SimpleNamespace, seconds: float) -> None:
-        """Until the next `save_if_due`, have `exclusive` save this state where the row that comes of it is not written."""
-        self.kept = run, seconds
-
     def save_if_due(self, run: SimpleNamespace, clock: Clock) -> None:
-        """If it is time to, replace the file, whole or not at all; where it cannot be written, the run goes on.
-
-        Raises Stopped afterwards where a signal asked the process to end.
-        """
-        signum, self.kept = stopping.asked(), None
+        """If it is time to, `save`. Raises Stopped afterwards where a signal asked the process to end."""
+        signum = stopping.asked()
         if signum is None and time.monotonic() - self.saved_at < self.seconds:
             return
-        kept = "the same command goes on from here"
+        saved = self.save(run, clock.seconds())
+        if signum is not None:
+            raise stopping.Stopped(
+                signum, "the same command goes on from here" if saved else "rows written before are kept"
+            )
+
+    def save(self, run: SimpleNamespace, seconds: float) -> bool:
+        """Replace the file, whole or not at all, and say whether that worked; where it does not, the run goes on."""
+        self.saved_at = time.monotonic()
+        content = io.BytesIO()
         try:
-            self._save(run, clock.seconds())
+            torch.save({"run": self.identity, "seconds": seconds, **vars(run)}, content)
+            content.write(zlib.crc32(content.getbuffer()).to_bytes(4, "big"))
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, content.getbuffer())
+            return True
         except (RunError, OSError) as error:
             warn(f"{error}; the run goes on without a new checkpoint")
-            kept = "rows written before are kept"
-        self.saved_at = time.monotonic()
-        if signum is not None:
-            raise stopping.Stopped(signum, kept)
-
-    def _save(self, run, seconds):
-        content = io.BytesIO()
-        torch.save({"run": self.identity, "seconds": seconds, **vars(run)}, content)
-        content.write(zlib.crc32(content.getbuffer()).to_bytes(4, "big"))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, content.getbuffer())
+            return False
 
     def restore(self, run: SimpleNamespace, data: Iterable[torch.Tensor], fits=lambda saved: True) -> float:
         """Give run the state that was saved, its tensors in place, if there is one; returns the seconds until then.

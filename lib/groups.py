@@ -106,13 +106,10 @@ def keep_one_value(rows: list[dict], column: str, usual: float, *axes: str) -> l
 
 def exponents(rows: list[dict], quantity: Callable[[dict], float]) -> tuple[list[float], list[dict]]:
     """Slopes of log(quantity) over log(d), one for each seed with all sizes that half of them have, 3 or more; their rows."""
-    by_seed = grouped(rows, "seed").values()
-    sizes = {size for size, same in grouped(rows, "size").items() if 2 * len(same) >= len(by_seed)}
     slopes, used = [], []
-    for own in by_seed:
-        own = [row for row in own if row["size"] in sizes]
+    for own in with_most_runs(grouped(rows, "seed")).values():
         values = np.array([quantity(row) for row in own])
-        if len(own) == len(sizes) >= 3 and (np.isfinite(values) & (values > 0)).all():
+        if len(own) >= 3 and (np.isfinite(values) & (values > 0)).all():
             slopes.append(np.polyfit(np.log([row["d"] for row in own]), np.log(values), 1)[0])
             used += own
     return slopes, used

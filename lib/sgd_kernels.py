@@ -69,11 +69,14 @@ def fastest(net, x: torch.Tensor, y: torch.Tensor, bs: int, dense_gradient, dens
 
     if not pays(x, net.width):
         return Descent(W, W0, x.split(bs), dense_gradient, dense_step, put_back)
-    # One step on a few examples and neurons, as far as the inputs are long.
+    # Steps on a few examples and neurons, as far as the inputs are long: three, since one may depend on those before it.
     few_W, few_a, few_x, lr = W[:1024], net.a[:1024], x[:8], min(1024, net.width) ** 0.5
     dense, sparse = few_W.clone(), neurons_side_by_side(few_W)
-    dense_step(dense, dense_gradient(dense, few_a, net.output_bias, few_x, y[:8]), lr)
-    sgd_step(sparse, loss_gradient(sparse, few_a, net.output_bias, *sparse_batches(few_x, 8, len(few_a)), y[:8]), lr)
+    for _ in range(3):
+        dense_step(dense, dense_gradient(dense, few_a, net.output_bias, few_x, y[:8]), lr)
+        sgd_step(
+            sparse, loss_gradient(sparse, few_a, net.output_bias, *sparse_batches(few_x, 8, len(few_a)), y[:8]), lr
+        )
     unit = few_x.norm(dim=1).mean() + few_W.norm(dim=1).mean() / 100  # W rounds what it moves by
     must_agree(COMPILED, "loss_gradient and sgd_step", sparse - dense, unit)
     W, W0 = neurons_side_by_side(W), neurons_side_by_side(W0)

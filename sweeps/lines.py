@@ -2,16 +2,13 @@
 
 import argparse
 import inspect
-import math
 import os
 import shlex
 import signal
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from datetime import timedelta
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,58 +44,48 @@ def run_each(runs, jobs):
 
     from tqdm import tqdm
 
-    waiting, running, seconds, ends, shown = list(runs), {}, [], [], -math.inf
-    total, code, text = len(waiting), 0, "nothing was run"
-    bar = tqdm(bar_format="{desc}", disable=None)  # on a terminal only
-    try:
-        with stopping.listening(), tempfile.TemporaryDirectory() as folder, bar:
-            stopping.defer(True)
-            while (waiting or running) and not stopping.asked():
-                while waiting and len(running) < jobs:
-                    run, said = waiting.pop(0), Path(folder, str(len(waiting)))
-                    running[start(run, said, jobs)] = run, said, time.monotonic()
-                time.sleep(0.1)
-                now = time.monotonic()
-                for process in [process for process in running if process.poll() is not None]:
-                    run, said, started = running.pop(process)
-                    output = said.read_text(errors="replace").rstrip()
-                    if process.returncode:
-                        last = output.rpartition("\n")[2]
-                        ends.append(f"{line(*run)}\n  failed with exit code {process.returncode}: {last}")
-                    elif "skipped: " not in output:  # those say nothing of how long the others take
-                        seconds.append(now - started)
-                left = len(waiting) + len(running)
-                text = f"{total - left:,} of {total:,} runs done, {left:,} left"
-                if seconds and left:
-                    mean = statistics.mean(seconds)
-                    spent = sum(min(mean, now - started) for *_, started in running.values())
-                    text += f", about {timedelta(seconds=round((mean * left - spent) / min(jobs, left)))}"
-                bar.set_description_str(text)
-                if bar.disable and (now - shown >= 60 or not left):
-                    shown = now
-                    note(text)
-            # A terminal's Ctrl-C has reached the runs; a second SIGINT would end them unsaved, on Windows SIGTERM, too.
-            for process in running if os.name != "nt" else ():
-                process.terminate()
-            for process in running:
-                process.wait()
-            stopping.defer(False)
-    except stopping.Stopped as stopped:
-        name = signal.Signals(stopped.signum).name
-        ends.append(f"interrupted by {name}: {text}; the same command goes on from the states that the runs saved")
-        code = 128 + stopped.signum
-    for text in ends:
-        note(text)
-    return code or int(bool(ends))
-
-
-def start(run, said, jobs):
-    """Start one run of so many at a time; what it says goes to the file said."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     environment = {"OMP_NUM_THREADS": str(max(1, cores // jobs))} | os.environ
-    with open(said, "wb") as file:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([sys.executable, *words(*run)], cwd=ROOT, env=environment, **streams)
+    runs, running, failed, ending = list(runs), set(), [], threading.Event()
+
+    def run_one(run):
+        if ending.is_set():
+            return
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen([sys.executable, *words(*run)], cwd=ROOT, env=environment, **streams) as process:
+            running.add(process)
+            if ending.is_set():  # since the look above
+                end(process)
+            said = process.communicate()[0].decode(errors="replace")
+            running.remove(process)
+        if process.returncode:
+            reason = said.rstrip().rpartition("\n")[2]
+            failed.append(f"{line(*run)}\n  failed with exit code {process.returncode}: {reason}")
+
+    def end(process):
+        # A terminal's Ctrl-C has reached the runs; a second SIGINT would end them unsaved, on Windows SIGTERM, too.
+        if os.name != "nt":
+            process.terminate()
+
+    bar = tqdm(total=len(runs), unit="run", mininterval=1 if sys.stderr.isatty() else 60)
+    code = 0
+    try:
+        with stopping.listening(), bar, ThreadPoolExecutor(jobs) as pool:
+            try:
+                for ended in as_completed([pool.submit(run_one, run) for run in runs]):
+                    ended.result()
+                    bar.update()
+            finally:
+                ending.set()
+                for process in list(running):
+                    end(process)
+    except stopping.Stopped as stopped:
+        name, code = signal.Signals(stopped.signum).name, 128 + stopped.signum
+        done = f"{bar.n} of {len(runs)} runs done"
+        failed.append(f"interrupted by {name}: {done}; the same command goes on from the states that the runs saved")
+    for text in failed:
+        note(text)
+    return code or int(bool(failed))
 
 
 def print_each(runs):

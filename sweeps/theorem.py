@@ -1,7 +1,7 @@
 """python sweeps/theorem.py --jobs 2 && python plot_figures.py --networks saved/theorem --out mine
 
-Prints the commands of the networks on which figures/theorem.png tests Sections 3 and 4, or runs them: 13 commands for 21
-networks, on inputs of norm 1, which go to saved/theorem/. Four of them have m >= d^2.4, as the theorem asks.
+Prints the commands of the networks on which figures/theorem.png tests Sections 3 and 4, or runs them: 17 commands for 25
+networks, on inputs of norm 1, which go to saved/theorem/. Five of them have m >= d^2.4, as the theorem asks.
 """
 
 
@@ -12,8 +12,10 @@ def runs():
         for size in some:
             options = {"normalize": True, "width": width, "size": size, "C0": C0} | there
             yield "ntk_normal.py", options | {"out": "saved/theorem/ntk_normal.csv"}
-    for size, eps in ((5, 0.4), (10, 0.2), (28, 0.07)):
-        options = {"width": 1000, "size": size, "C0": 10, "eps": eps, "T": 20, "atk_iters": 10} | there
+    # Adversarial training at eps sqrt(d) = 2, where networks become robust, and at 4, where they hardly do.
+    attacks = ((5, 0.4), (10, 0.2), (28, 0.07), (5, 0.8), (10, 0.4), (28, 0.143))
+    for width, size, eps in [*((1000, *attack) for attack in attacks), (10000, 5, 0.8)]:
+        options = {"width": width, "size": size, "C0": 10, "eps": eps, "T": 20, "atk_iters": 10} | there
         yield "advtrain.py", options | {"out": "saved/theorem/advtrain.csv"}
 
 

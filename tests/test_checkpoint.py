@@ -127,35 +127,13 @@ def test_a_row_that_cannot_be_written_costs_no_training(name, options, tmp_path,
     for attempt in range(len(networks)):
         failed = script(*command, "--out", tmp_path / "rows.csv")
         assert failed.code == 1 and "digits 0/1" in failed.stdout and "no space" in failed.stderr.splitlines()[-1]
-        assert "goes on from there" in failed.stderr and ("going on from" in failed.stderr) == (attempt > 0)
+        assert ("going on from" in failed.stderr) == (attempt > 0)
     assert "going on from" in script(*command, "--out", tmp_path / "rows.csv").stderr
     expected, found = (read_rows(tmp_path / out, columns) for out in ("undisturbed.csv", "rows.csv"))
     assert len(found) == len(networks) == (2 if name == "ntk_normal.py" else 1)
     for row, other in zip(expected, found):
         assert all(row[column] == other[column] for column in row if not column.startswith("seconds"))
     assert sorted((tmp_path / "kept").iterdir()) == networks  # and not the checkpoint of the same run
-
-
-def test_what_is_kept_is_saved_where_the_row_fails_until_training_goes_on(tmp_path):
-    for goes_on, error, saved in [
-        (False, RunError("no row"), True),
-        (False, RuntimeError("out of memory"), True),
-        (True, RunError("diverged"), False),
-        (False, stopping.Stopped(2), False),
-    ]:
-        saving = a_checkpoint(tmp_path, seconds=999)
-        with pytest.raises(type(error)), saving.exclusive():
-            saving.restore(run := a_run(), ())
-            saving.keep(run, 5.0)
-            if goes_on:
-                saving.save_if_due(run, Clock())
-            raise error
-        stopping.defer(False)
-        assert saving.path.exists() == saved
-        if saved:
-            assert a_checkpoint(tmp_path).restore(a_run(), ()) == 5
-            saving.path.unlink()
-        stopping.defer(False)
 
 
 @pytest.mark.parametrize("name", ["ntk_normal", "advtrain"])

@@ -68,7 +68,7 @@ def test_all_that_keeps_to_the_paper_is_a_yes_but_for_a_search_that_found_nothin
         (1, [network(d, flipped_at_largest_value=flips(needed)) for d, needed in ((25, 4), (100, 6), (400, 9))]),
         (2, [*THREE, network(784, flipped_at_small_gradient=flips(99))]),
         (3, [network(d, R_pgd=3 * math.log(d) * d**0.11) for d in (25, 100, 400)]),
-        (3, [*THREE, network(784, R_step=math.inf)]),
+        (3, [*THREE, network(784, R_pgd=math.nan)]),
         (4, [*THREE, network(784, f_in_ball=np.array([3, 14.61]))]),
         (5, [*THREE, network(784, gradient=np.array([0.7, 0.249]))]),
         (6, [*THREE, network(784, small_gradient=np.array([0.7, 0.249]))]),
@@ -88,7 +88,7 @@ def test_the_bounds_are_those_of_lemmas_4_1_and_4_3_at_gamma_0_01():
 
 def test_two_sizes_leave_open_what_grows_with_d_and_each_C0_has_its_own_word():
     assert verdicts(THREE[:2])[:4] == ["open"] * 4
-    larger = [network(d, C0=20, R_step=d**0.5) for d in (25, 100, 400)]
+    larger = [network(d, C0=20, R_pgd=d**0.5) for d in (25, 100, 400)]
     assert verdicts(THREE + larger)[3] == "C0 = 10: yes; C0 = 20: no"
     assert verdicts(THREE + larger[:1])[3] == "C0 = 10: yes; C0 = 20: open"
 
@@ -97,7 +97,14 @@ def test_C2_is_one_that_flips_all_also_where_a_longer_step_flips_f_back():
     back = {C2: float(2 <= C2 <= 7) for C2 in theorem.STEPS}
     assert theorem.needed_C2(network(25, flipped=back)) == 2
     text = theorem.as_markdown([network(d, flipped=flips(99)) for d in (25, 100, 400)])
-    assert "C2 = more than 20 at C0 = 10" in text and "|> 20|" in text
+    assert "|no C2 ≤ 20 flips all up to d = 400 at C0 = 10|no|" in text and "|> 20|" in text
+
+
+def test_networks_trained_adversarially_have_a_line_of_their_own():
+    networks = [*THREE, *(network(d, trained="adversarial", eps=0.1) for d in (100, 400, 784))]
+    assert verdicts(networks) == ["yes", *ALL_FITS]
+    text = theorem.as_markdown([*networks, network(25, trained="adversarial", eps=0.8, flipped=flips(99))])
+    assert "|C2 = 4 at C0 = 10; no C2 ≤ 20 flips all up to d = 25 at C0 = 10|no|" in text
 
 
 def test_what_is_measured_is_of_test_digits_of_norm_1(measured, lazy_net):
