@@ -102,8 +102,6 @@ PANELS = [
 LEARNING = {"train_loss": "training loss", "train_robust_acc": "robust training accuracy", "test_acc": "test accuracy"}
 LEARNING |= {"deviation_over_V": "deviation / $V$"}
 # Figure 4: how the lines are drawn along which robust accuracy passes a level.
-# A panel's axes, the columns of which it has one value, and the paper's threshold times the root of d, or m.
-SIDES = {"4 left": ("d", "eps", ("width", "C0"), 5), "4 right": ("width", "V", ("d", "eps"), 25)}
 LEVELS = {0.95: ("-", "^"), 0.5: ("--", "o"), 0.05: (":", "v")}
 
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "legend.fontsize": 7}
@@ -156,9 +154,11 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if files := [str(path) for path in args.results if path.is_file()]:
         parser.error(f"--results must be a folder, not the file {files[0]}")
-    for option in ("C0", "width"):
-        if getattr(args, option) is not None and not any(option in CHOICES[part] for part in parts_of(args.figure)):
-            parser.error(f"--{option} chooses nothing in figure {' '.join(map(str, args.figure))}")
+    drawn = [] if args.missing or args.curves else parts_of(args.figure)
+    counts = {option: any(option in CHOICES[part] for part in drawn) for option in ("C0", "width")}
+    counts |= {"laptop": args.missing, "authors": args.missing == 4}
+    if ignored := [option for option in counts if getattr(args, option) and not counts[option]]:
+        parser.error(f"--{ignored[0]} changes nothing here")
     return args
 
 
@@ -183,15 +183,12 @@ def draw(args):
         say_how_many(part, rows[script])
     warn_of_unknown_caps(args.results, chosen.get("4 left", []), caps)
     drawn = draw_figures(chosen, caps)
-    if not drawn and any(chosen.values()):
-        raise RunError(
-            "figure 3 compares several C0, and the rows have only one at each width (ntk_normal.py --C0 10 20)"
-        )
     if args.networks:
         drawn |= draw_networks(args.networks)
     if not drawn:
         folders, figures = (" ".join(map(str, several)) for several in (args.results, args.figure))
-        raise RunError(f"no rows for figure {figures} in {folders}")
+        need = "; figure 3 needs several C0 at one width (ntk_normal.py --C0 10 20)" if 3 in args.figure else ""
+        raise RunError(f"no rows for figure {figures} in {folders}{need}")
     # The paper claims nothing of other data.
     papers = {
         script: [row for row in own if all(row[name] == DATA[name] for name in DATA)] for script, own in rows.items()
@@ -210,6 +207,7 @@ def choose(part: str, rows: list[dict], args) -> list[dict]:
     for column in CHOICES[part]:
         value, there = getattr(args, column), grouped(rows, column)
         if value is not None and rows:
+            value = float(f"{value:.10g}")  # as `latest_of_each_run` rounds the rows
             if value not in there:
                 others = ", ".join(f"{other:.10g}" for other in there)
                 raise RunError(f"no row for figure {part} has {column} {value:.10g}; there is {others}")
@@ -279,6 +277,8 @@ def read_runs(folders: list[Path], script: str) -> list[dict]:
     runs, longest = latest_of_each_run(rows, key), latest_of_each_run(sorted(rows, key=most_epochs), key)
     if shorter := sum(most_epochs(run) < most_epochs(other) for run, other in zip(runs, longest)):
         note(f"{shorter} runs of {script}.py that T ended take the place of longer ones of an earlier folder")
+    if changed := sum(run["code"].endswith("+") for run in runs):
+        note(f"{changed} runs of {script}.py are of changed code (+ in the column code)")
     return runs
 
 
@@ -432,7 +432,7 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
         ends = sorted({min(powers.values()), max(powers.values())}, key=abs)
         measured = " to ".join(dict.fromkeys(f"$d^{{{end:.2f}}}$" for end in ends))
         title += f"\nmeasured: {measured}"
-        if len(powers) < len(styles):
+        if len(powers) < len(styles) and curve == "C0":
             title += f" at {SYMBOLS[curve]} = {', '.join(f'{own:,.10g}' for own in powers)}"
         title += largest
     ax.set_title(title)
@@ -471,9 +471,11 @@ def seeds(cells, what="mean"):
 
 def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) -> Figure:
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
+    laptop = tuple(f"{name}={value}" for name, value in figure4_left.LAPTOP.items() if name != "T")
+    grid = {(): False, laptop: True}.get(settings)  # of other settings there are no grids
     present = {(row["bias"], row["box"]) for row in left + right}
     protocols = [key for key in PROTOCOLS if key in present]
-    sides = {part: rows for part, rows in (("4 left", left), ("4 right", right)) if rows}
+    sides = [(draw_side, rows) for draw_side, rows in ((draw_left, left), (draw_right, right)) if rows]
     shape = len(protocols), len(sides)
     size = 1.1 + 2.7 * len(sides), 1 + 2.4 * len(protocols)
     drawn, axes = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
@@ -481,9 +483,8 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
     # The paper's attack is the l2 one.
     names = PROTOCOLS if (left + right)[0]["attack"] == "l2" else PROTOCOLS | {(0, 0): "no bias, no box"}
     for protocol, line in zip(protocols, axes):
-        for ax, (part, rows) in zip(line, sides.items()):
-            own = [row for row in rows if (row["bias"], row["box"]) == protocol]
-            draw_side(ax, part, own, names[protocol], caps)
+        for ax, (draw_side, rows) in zip(line, sides):
+            draw_side(ax, [row for row in rows if (row["bias"], row["box"]) == protocol], names[protocol], grid, caps)
             marks |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
     if marks:  # some panel is a map
         scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
@@ -493,21 +494,30 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
     return drawn
 
 
-def draw_side(ax, part, rows, title, caps):
-    """A panel: over (d, eps), of one width and C0, or over (width, V), of one d and eps."""
-    horizontal, vertical, kept, scale = SIDES[part]
-    rows = (left_of_figure4 if part == "4 left" else right_of_figure4)(rows)
-    ax.set(title=title, xlabel=SYMBOLS[horizontal], ylabel=SYMBOLS[vertical])
-    at = draw_map(ax, rows, horizontal, vertical, falls=part == "4 left")
+def draw_left(ax, rows, title, grid, caps):
+    rows = left_of_figure4(rows)
+    sizes, epsilons = grid_axes("4 left", grid, "size", "eps")
+    ax.set(title=title, xlabel="$d$", ylabel=r"$\varepsilon$")
+    at = draw_map(ax, rows, "d", [size**2 for size in sizes], "eps", epsilons, falls=True)
     if at == "":
-        if part == "4 left":
-            hatch_caps(ax, rows, caps)
+        hatch_caps(ax, rows, caps)
         if rows[0]["attack"] == "l2":
-            draw_bound(ax, scale, SYMBOLS[horizontal].strip("$"))
+            draw_bound(ax, 5, "d")
     if rows:
-        at += ", ".join(f"{SYMBOLS[column]} = {rows[0][column]:,g}" for column in kept)
-        counted = seeds(grouped(rows, horizontal, vertical))
-        ax.set_title(f"{title}\n{at}, {counted}{ended_runs(rows)}", fontsize=7.5)
+        at += f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
+        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{ended_runs(rows)}", fontsize=7.5)
+
+
+def draw_right(ax, rows, title, grid, _):
+    rows = right_of_figure4(rows)
+    widths, radii = grid_axes("4 right", grid, "width", "gap")
+    ax.set(title=title, xlabel="$m$", ylabel="$V$")
+    at = draw_map(ax, rows, "width", widths, "V", radii, falls=False)
+    if at == "" and rows[0]["attack"] == "l2":
+        draw_bound(ax, 25, "m")
+    if rows:
+        at += f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
+        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{ended_runs(rows)}", fontsize=7.5)
 
 
 def ended_runs(rows):
@@ -516,8 +526,14 @@ def ended_runs(rows):
     return f"\n{ended} of {len(rows)} runs ended by T = {ends_in_words(rows)} epochs" if ended else ""
 
 
-def draw_map(ax, rows, horizontal, vertical, falls):
-    """Robust test accuracy, mean over seeds, in the cells of the rows; returns "".
+def grid_axes(part, laptop, *options):
+    """The options' values in the grid of a part of Figure 4: the paper's, the laptop's thinner one, or none for None."""
+    grid = [] if laptop is None else [run for _, run in GRIDS[part][1](laptop=laptop)]
+    return [sorted({run[option] for run in grid}) for option in options]
+
+
+def draw_map(ax, rows, horizontal, across, vertical, up, falls):
+    """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; returns "".
 
     Where the rows have one value of one of the two it is a curve over the other; returns that value in words. Without rows
     it returns None. Cells without runs are hatched, those with a run that T ended dotted. For each of the LEVELS a line joins
@@ -536,7 +552,8 @@ def draw_map(ax, rows, horizontal, vertical, falls):
         ax.patch.set(facecolor="white", hatch="")
         ax.set(xlabel=SYMBOLS[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03), xticks=[*cells])
         return f"{SYMBOLS[single[0]]} = {rows[0][single[0]]:,g}, "
-    across, up = [*grouped(rows, horizontal)], [*grouped(rows, vertical)]
+    across = sorted({*across, *grouped(rows, horizontal)})
+    up = sorted({*up, *grouped(rows, vertical)})
     accuracy = np.full((len(up), len(across)), np.nan)
     sides, heights = cell_edges(across), cell_edges(up)
     # Here the paper's thresholds are straight.
@@ -629,7 +646,9 @@ def draw_networks(folder: Path) -> dict[str, Figure | str]:
     saved = [(net, DATA | config) for net, config in map(load_network, paths)]  # older files lack some
     if not saved:
         raise RunError(f"{folder} has no network that a script saved with --save-dir")
-    saved.sort(key=lambda network: [network[1][column] for column in ("d", "width", "C0", "bias", "seed")])
+    saved.sort(
+        key=lambda network: [network[1].get(column, 0) for column in ("d", "width", "C0", "bias", "seed", "eps")]
+    )
     single = {itemgetter(*DATA, "d")(network[1]): network for network in reversed(saved) if "normalize" in network[1]}
     drawn = {"gallery": draw_gallery([*reversed(single.values())])} if single else {}
     fit = [network for network in saved if not network[0].bias and network[0].d > 1]

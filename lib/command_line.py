@@ -12,7 +12,7 @@ from lib import RunError, stopping
 from lib.files import check_folder
 from lib.mnist import DATA_DIR, DATASETS
 from lib.progress import note
-from lib.results import configuration_columns
+from lib.results import SCRIPTS, belongs, configuration_columns
 
 import torch
 
@@ -112,6 +112,8 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     args = parser.parse_args()
     if args.num1 == args.num2:
         parser.error(f"--num1 and --num2 must be two different digits, not {args.num1} twice")
+    if args.log and any(belongs(args.log, script) for script in SCRIPTS):
+        parser.error(f"--log must not be named like the rows of a script, as {args.log.name} is")
     for folder in filter(None, (args.save_dir, args.checkpoint_dir, args.log and args.log.parent)):
         check_folder(folder)
     args.checkpoint_dir = args.checkpoint_dir or args.out.parent / "checkpoints"

@@ -62,7 +62,9 @@ class Results:
                 missing.append(config)
             else:
                 unsaved = " and saves its network" if saving else ""
-                say(f"skipped: it has its row already (--force runs it again{unsaved})\n{self.summary(same[-1])}")
+                other = "" if same[-1].get("code") in (None, code_version()) else ", made by other code"
+                again = f"--force runs it again{unsaved}"
+                say(f"skipped: it has its row already{other} ({again})\n{self.summary(same[-1])}")
         return missing
 
     def append(self, row: dict) -> None:
@@ -134,7 +136,7 @@ def _read(path):
 def _header(path, text, columns):
     header = text.partition("\n")[0].replace('"', "").split(",") if text else columns
     if sorted(header) != sorted(columns) and sorted(header) != sorted(name for name in columns if name not in ADDED):
-        raise RunError(f"{path} has other columns than this script writes; choose another --out, or move the file away")
+        raise RunError(f"{path} has other columns than expected: choose another file, or move it away")
     return header
 
 

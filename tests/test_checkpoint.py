@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import advtrain
 import common
 import ntk_normal
-from lib import ROOT, RunError, checkpoint, results, stopping
+from lib import ROOT, RunError, checkpoint, results
 from lib.checkpoint import Checkpoint, Clock
 from lib.results import read_rows
 

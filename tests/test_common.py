@@ -307,38 +307,45 @@ def at_W0(net):
     return other
 
 
+def any_top():
+    """A network with a fixed top that is not of +1 and -1."""
+    net = TwoLayerNet(6, 40, seed=3).double()
+    net.a *= torch.linspace(0.5, 2, 40)
+    return net
+
+
 def test_f_is_largest_where_the_move_to_it_leads():
-    net, V = TwoLayerNet(6, 40, seed=3).double(), 0.4
+    net, V = any_top(), 0.4
     x, moved = torch.randn(30, 6, dtype=torch.float64), copy.deepcopy(net)
     for example, v, value in zip(x, common.move_to_largest_value(net, x, V), common.largest_value_in_ball(net, x, V)):
-        moved.W.data = net.W0 + net.a[:, None] * v
+        moved.W.data = net.W0 + net.a.sign()[:, None] * v
         assert v.norm().item() == pytest.approx(V)
         assert moved.f(example[None]).abs().item() == pytest.approx(value.item())
 
 
 @pytest.mark.parametrize("V", [0.02, 0.1, 5])
 def test_the_move_against_the_gradient_makes_it_small(examples, V):
-    net, x = TwoLayerNet(6, 40, seed=3).double(), examples[0][:10]
+    net, x = any_top(), examples[0][:10]
     moved = copy.deepcopy(net)
     for example, v in zip(x, common.move_against_gradient(net, x, V)):
         _, gradient = net.value_and_input_gradient(example[None])
         across = gradient[0] - (gradient[0] @ example) * example / example.square().sum()
         norms = []
         for length in torch.linspace(0, V, 201):
-            moved.W.data = net.W0 - length * net.a[:, None] * F.normalize(across, dim=0)
+            moved.W.data = net.W0 - length * net.a.sign()[:, None] * F.normalize(across, dim=0)
             norms.append(torch.linalg.vector_norm(moved.value_and_input_gradient(example[None])[1]).item())
-        moved.W.data = net.W0 + net.a[:, None] * v
+        moved.W.data = net.W0 + net.a.sign()[:, None] * v
         small = torch.linalg.vector_norm(moved.value_and_input_gradient(example[None])[1]).item()
         assert v.norm() <= V * 1.000001 and small == pytest.approx(min(norms), abs=V / 20) and small <= norms[0]
 
 
 def test_gradient_and_flips_are_those_of_the_moved_W():
-    net, sizes = TwoLayerNet(6, 40, seed=3).double(), [0.5, 2.0, 3.0, 5.0]
+    net, sizes = any_top(), [0.5, 2.0, 3.0, 5.0]
     x, v = torch.randn(2, 40, 6, dtype=torch.float64)
     norms, found = common.gradient_and_flips(net, x, 0.3 * v, sizes)
     moved = copy.deepcopy(net)
     for example, move, norm, flips in zip(x, 0.3 * v, norms, found.T):
-        moved.W.data = net.W0 + net.a[:, None] * move
+        moved.W.data = net.W0 + net.a.sign()[:, None] * move
         assert flips.tolist() == [flips_by_autograd(moved, example, C2).item() for C2 in sizes]
         _, gradient = moved.value_and_input_gradient(example[None])
         assert norm.item() == pytest.approx(gradient.norm().item())

@@ -157,6 +157,22 @@ def test_compiled_steps_are_refused_once_the_plain_ones_are_others(digits, monke
         list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, [1.0], lr=0.1, bs=64, T=1))
 
 
+def test_compiled_steps_are_refused_for_momentum(digits, monkeypatch):
+    pytest.importorskip("numba")
+    velocity = {}
+
+    def with_momentum(W, gradient, lr):
+        step = gradient.active @ (gradient.x * gradient.slope[:, None]) / len(gradient.x)
+        velocity[W.data_ptr()] = 0.9 * velocity.get(W.data_ptr(), 0) + step
+        W.sub_(lr * velocity[W.data_ptr()])
+
+    monkeypatch.setattr(ntk_normal, "sgd_step", with_momentum)
+    with pytest.raises(RunError, match="compiled code .* no longer fits loss_gradient and sgd_step"):
+        list(
+            ntk_normal.train_until_exit(TwoLayerNet(25, 30), digits.train_x, digits.train_y, [1.0], lr=0.1, bs=64, T=1)
+        )
+
+
 @pytest.mark.parametrize(
     ("eps", "box", "shift", "reason"),
     [
@@ -205,8 +221,17 @@ def test_a_network_that_trains_more_than_W_or_nothing_is_refused(digits):
     for net, named in ((Deeper(25, 30), "W, last"), (frozen, "nothing")):
         with pytest.raises(RunError, match=f"trains W only, and the network is to train {named}"):
             common.check_closed_forms(net, digits.train_x, digits.train_y)
-    with pytest.raises(RunError, match="labels y must be -1 and"):
-        common.check_closed_forms(TwoLayerNet(25, 30), digits.train_x, (digits.train_y > 0).float())
+
+
+def test_labels_that_are_no_signs_or_too_few_are_refused(digits):
+    net, x, y = TwoLayerNet(25, 30), digits.test_x, digits.test_y
+    for use in (common.check_closed_forms, common.accuracy, lambda *data: common.pgd(*data, 0.1, 2)):
+        for labels in ((y > 0).float(), y[:, None]):
+            with pytest.raises(RunError, match="labels y must be -1 and"):
+                use(net, x, labels)
+    for use in (common.accuracy, common.mean_loss, lambda *data: common.pgd(*data, 0.1, 2)):
+        with pytest.raises(RunError, match="as many labels"):
+            use(net, x, y[:200])
 
 
 def test_networks_that_are_hard_on_rounding_are_not_refused(digits):

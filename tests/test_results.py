@@ -137,6 +137,15 @@ def test_what_no_row_can_have_is_refused(path, column):
             read_rows(path, ["seed", column])
 
 
+def test_a_skipped_row_of_other_code_says_so(path, capsys):
+    results = Results(path, "rows", ["seed", "code"], lambda row: "a row")
+    results.append({"seed": 0, "code": code_version()})
+    results.append({"seed": 1, "code": "0ld"})
+    assert results.missing([{"seed": seed} for seed in (0, 1)]) == []
+    own, other = capsys.readouterr().out.splitlines()[2::2]
+    assert "other code" not in own and "made by other code (--force" in other
+
+
 def test_rows_are_missing_until_they_are_appended(path, capsys):
     def results(name="rows.csv"):
         return Results(path.with_name(name), "rows", ["C0", "seed", "x"], lambda row: f"x is {row['x']}")
