@@ -3,6 +3,7 @@
 import sys
 
 import advtrain
+import advtraingap
 import common
 from advtrain import adversarial_training
 from common import LazyBall, TwoLayerNet, loss_gradient, sgd_step
@@ -106,18 +107,18 @@ def test_an_attack_of_ones_own_may_use_autograd_and_must_leave_no_example_out(di
 @pytest.mark.parametrize(("name", "radius"), [("advtrain.py", ["--C0", "3"]), ("advtraingap.py", ["--gap", "0.6"])])
 def test_every_column_is_what_the_library_says(tmp_path, script, name, radius):
     options = "--num1 3 --num2 8 --size 6 --width 30 --bs 50 --lr 0.2 --T 3 --patience 2 --eps 0.1 --atk_iters 4"
-    options += " --seed 4 --bias --box --device cpu"
+    options += " --seed 4 --bias --box --antialias --device cpu"
     assert script(name, *options.split(), *radius, "--out", tmp_path / "rows.csv").code == 0
     (row,) = read_rows(tmp_path / "rows.csv", advtrain.COLUMNS)
     V = 3 / 30**0.5 if name == "advtrain.py" else 0.6
-    data = common.load_digits(3, 8, 6, normalize=True, seed=4)
+    data = common.load_digits(3, 8, 6, normalize=True, seed=4, antialias=True)
     net = common.TwoLayerNet(36, 30, seed=4, bias=True)
     attack = {"eps": 0.1, "atk_iters": 4, "box": True}
     schedule = {"lr": 0.2, "bs": 50, "T": 3, "patience": 2}
     run = adversarial_training(net, data.train_x, data.train_y, V, **attack, **schedule)
     delta, robust = common.pgd(net, data.test_x, data.test_y, **attack)
     expected = {
-        "num1": 3, "num2": 8, "size": 6, "d": 36, "width": 30, "C0": V * 30**0.5, "V": V, "eps": 0.1, "atk_iters": 4,
+        "num1": 3, "num2": 8, "size": 6, "d": 36, "antialias": 1, "width": 30, "C0": V * 30**0.5, "V": V, "eps": 0.1, "atk_iters": 4,
         "bias": 1, "box": 1, "bs": 50, "lr": 0.2, "T": 3, "patience": 2, "seed": 4, "epochs": run.epochs,
         "steps": run.steps, "train_loss": run.train_loss, "train_robust_acc": run.train_robust_acc,
         "test_acc": (net.f(data.test_x) * data.test_y > 0).double().mean().item(),
@@ -166,10 +167,17 @@ def test_the_log_has_a_row_an_epoch_of_what_the_network_then_is(tmp_path, script
         assert after_1["deviation_over_V"] == pytest.approx(row["max_deviation"] / row["V"])
 
 
-def test_the_defaults_are_the_papers():
+def test_the_defaults_are_the_papers(monkeypatch):
     parser = advtrain.adversarial_parser("", "any.csv")
     defaults = {"eps": 0.2, "atk_iters": 100, "patience": 20, "bs": 32, "lr": 0.01, "T": 1000, "width": 1000}
+    defaults |= {"size": 28, "num1": 0, "num2": 1, "seed": 0}
     assert {name: parser.get_default(name) for name in defaults} == defaults
+    found = []
+    for module in (advtrain, advtraingap):
+        monkeypatch.setattr(module, "train_and_attack", lambda script, args, C0, V: found.extend((C0, V)))
+        monkeypatch.setattr("sys.argv", [f"{module.__name__}.py"])
+        module.main()
+    assert found == pytest.approx([10, 10 / 1000**0.5, 0.1 * 1000**0.5, 0.1])
 
 
 def test_training_never_ends_outside_the_ball(digits, monkeypatch):

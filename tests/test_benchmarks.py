@@ -4,7 +4,7 @@ import csv
 import importlib.util
 
 import ntk_normal
-from common import Digits, LazyBall, TwoLayerNet, smallest_step
+from common import TwoLayerNet, smallest_step
 from lib import ROOT
 
 import pytest
@@ -17,34 +17,6 @@ def protocol():
     spec = importlib.util.spec_from_file_location(path.stem, path)
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     return module
-
-
-def test_the_projection_comes_once_an_epoch_and_after_the_measures(protocol, digits, monkeypatch):
-    few = Digits(*(part[:200] for part in digits))
-    net, V, done = TwoLayerNet(25, 20, bias=True), 0.05, []
-
-    def measure(net, digits, attack):
-        done.append(net.deviation().item() / V)
-
-    def project(ball, W):
-        done.append("projected")
-        LazyBall.project(ball, W)
-
-    monkeypatch.setattr(protocol, "robust_accuracies", measure)
-    monkeypatch.setattr(protocol, "LazyBall", type("Noted", (LazyBall,), {"project": project}))
-    attack = {"eps": 0.1, "atk_iters": 2, "box": True}
-    protocol.train_adversarially(net, few, V, attack, lr=1.0, bs=20, T=3, patience=20)
-    assert done[1::2] == ["projected"] * 3 and min(done[::2]) > 1
-    assert net.deviation() <= V
-
-
-def test_training_stops_at_the_earliest_in_the_23rd_epoch(protocol, digits, monkeypatch):
-    few, epochs = Digits(*(part[:20] for part in digits)), []
-    monkeypatch.setattr(protocol, "robust_accuracies", lambda *_: epochs.append(None))
-    attack = {"eps": 1e-6, "atk_iters": 1, "box": True}
-    net = TwoLayerNet(25, 20, bias=True)
-    protocol.train_adversarially(net, few, 1e-6, attack, lr=1e-6, bs=20, T=40, patience=20)
-    assert len(epochs) == 23
 
 
 def test_walks_end_where_real_ones_do(protocol):

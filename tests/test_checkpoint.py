@@ -1,16 +1,17 @@
 """Checkpoints that survive kills and refuse what does not fit, and the clock that goes on with them."""
 
 import errno
+import itertools
 import os
-import subprocess
-import sys
+import signal
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import advtrain
 import common
 import ntk_normal
-from lib import ROOT, RunError, checkpoint, results
+from lib import RunError, checkpoint, results, stopping
 from lib.checkpoint import Checkpoint, Clock
 from lib.results import read_rows
 
@@ -166,63 +167,39 @@ def test_the_file_of_a_run_that_ended_is_removed_with_what_kills_left(tmp_path):
     ended.remove()
 
 
-KILLER = """
-import functools, importlib, os, random, signal, sys, threading, time
-import torch, tqdm, common
-from lib import command_line
-torch.set_num_threads(1)
-# Processes that are forked share tqdm's own lock, and one that is killed may leave it locked.
-tqdm.tqdm.set_lock(threading.RLock())
-common.load_digits = functools.cache(common.load_digits)
-undisturbed, killed, *command = sys.argv[1:]
-main = importlib.import_module(command[0].removesuffix(".py")).main
-sys.argv = [*command, "--out", undisturbed]
-command_line.run(main, command[0])
-sys.argv = [*command, "--out", killed]
-random.seed(0)
-kills = 0
-while True:
-    started = os.fork()
-    if not started:
-        try:
-            command_line.run(main, command[0])
-            os._exit(0)
-        finally:
-            os._exit(1)
-    time.sleep(random.uniform(0.02, 0.1 + kills / 100))  # longer and longer, to get to the end
-    os.kill(started, signal.SIGKILL)
-    if not os.WIFSIGNALED(os.waitpid(started, 0)[1]):
-        break
-    kills += 1
-print("kills:", kills)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes")
 @pytest.mark.parametrize(
     ("name", "columns", "options"),
     [
-        ("ntk_normal.py", ntk_normal.COLUMNS, "--width 60 --size 5 --T 200 --C0 2 900"),
-        ("advtrain.py", advtrain.COLUMNS, "--width 60 --size 5 --T 40 --atk_iters 3 --patience 1000 --eps 0.1 --C0 4"),
-        # One epoch, which takes longer than any of the first 15 processes has: it goes on within the attack and the SGD.
-        (
-            "advtraingap.py",
-            advtrain.COLUMNS,
-            "--width 500 --size 10 --T 1 --atk_iters 20 --bs 8 --bias --box --gap 0.3",
-        ),
+        ("ntk_normal.py", ntk_normal.COLUMNS, "--width 60 --size 5 --T 3 --bs 1500 --lr 1 --C0 1 2 900"),
+        ("advtrain.py", advtrain.COLUMNS, "--width 60 --size 5 --T 6 --bs 2500 --atk_iters 3 --patience 2 --eps 0.4"),
+        ("advtraingap.py", advtrain.COLUMNS, "--width 500 --size 5 --T 1 --atk_iters 3 --bs 2500 --bias --box"),
     ],
 )
-def test_a_run_killed_over_and_over_writes_the_same_row_in_the_end(name, columns, options, tmp_path):
-    outs = tmp_path / "undisturbed.csv", tmp_path / "killed.csv"
-    arguments = [name, *options.split(), "--device", "cpu", "--checkpoint-seconds", "0.02"]
-    command = [sys.executable, "-c", KILLER, *outs, *arguments]
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(command, cwd=ROOT, env=one_thread, capture_output=True, text=True)
-    kills = int(ended.stdout.split("kills: ")[1])
-    assert kills >= 15 and "going on from" in ended.stderr and "warning" not in ended.stderr, (kills, ended.stderr)
-    expected, found = (read_rows(out, columns) for out in outs)
-    assert len(found) == len(expected) == (2 if name == "ntk_normal.py" else 1)
-    for row, other in zip(expected, found):
+def test_a_run_ended_over_and_over_writes_the_same_rows(name, columns, options, tmp_path, script, monkeypatch):
+    command = [name, *options.split(), "--checkpoint-seconds", 1e-9]
+    assert script(*command, "--out", tmp_path / "whole.csv").code == 0
+    steps, stops, save_if_due = itertools.count(1), 0, Checkpoint.save_if_due
+
+    def end_now_and_then(*state):
+        if next(steps) % 3 == 0:  # unsaved
+            raise stopping.Stopped(signal.SIGTERM)
+        save_if_due(*state)
+
+    monkeypatch.setattr(Checkpoint, "save_if_due", end_now_and_then)
+    while (ended := script(*command, "--out", tmp_path / "rows.csv")).code == 143 and stops < 60:
+        stops += 1
+    assert ended.code == 0 and 5 <= stops < 60 and "warning" not in ended.stderr
+    expected, found = (read_rows(tmp_path / out, columns) for out in ("whole.csv", "rows.csv"))
+    for row, other in zip(expected, found, strict=True):
         assert all(row[column] == other[column] for column in row if not column.startswith("seconds"))
     assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_of_two_processes_at_the_same_run_one_waits(tmp_path, capsys):
+    fcntl, released, saving = pytest.importorskip("fcntl"), [], a_checkpoint(tmp_path)
+    other = os.open(saving.lock, os.O_CREAT | os.O_RDWR)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    threading.Timer(0.3, lambda: (released.append(True), os.close(other))).start()
+    with saving.exclusive():
+        assert released
+    assert capsys.readouterr().err == "seed 0: waits for another process that is at this run\n"

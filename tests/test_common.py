@@ -55,6 +55,8 @@ def test_normalisation_keeps_an_all_zero_image_at_zero():
     assert empty.any() and not empty.all()
     assert torch.equal(scaled.flatten() == 0, empty)
     torch.testing.assert_close(scaled[~empty].norm(dim=1), torch.ones(int((~empty).sum())))
+    train = common.load_digits(0, 1, 5, normalize=True).train_x
+    torch.testing.assert_close(train.norm(dim=1), torch.ones(len(train)))
 
 
 def test_the_seed_shuffles_the_training_examples_once(digits):
@@ -132,19 +134,6 @@ def test_the_loss_gradient_is_autograds(net, examples):
     assert (-y * gradient.slope >= 0).all() and (-y * gradient.slope <= 40**-0.5).all()
 
 
-def test_an_sgd_step_is_torch_sgds(net, examples):
-    x, y = examples
-    reference = copy.deepcopy(net)
-    optimizer = torch.optim.SGD(reference.parameters(), lr=0.7)
-    torch.log(1 + torch.exp(-y * reference.f(x))).mean().backward()
-    optimizer.step()
-    assert (reference.W - net.W).abs().max() > 1e-3
-    common.sgd_step(
-        net.W.detach(), common.loss_gradient(net.W.detach(), net.a, net.output_bias, net.weighted_input(x), y), lr=0.7
-    )
-    torch.testing.assert_close(net.W, reference.W)
-
-
 def test_logits_are_a_classifier_for_images(net, examples):
     x, y = examples
     logits = net(x.reshape(50, 1, 2, 3))
@@ -189,23 +178,19 @@ def test_a_file_that_is_no_network_is_an_error_in_one_line(tmp_path):
 # -------------------------------------------------------------------------------------------- the lazy ball
 
 
-def test_deviation_is_the_longest_row(net):
-    rows = [math.dist(w, w0) for w, w0 in zip(net.W.tolist(), net.W0.tolist())]
-    assert net.deviation().item() == pytest.approx(max(rows))
-
-
 @pytest.mark.parametrize("d", [1, 25, 784])
 def test_projection(d):
-    net = TwoLayerNet(d, 200, seed=0)
+    net = TwoLayerNet(d, 1000, seed=0)  # W is taken in blocks: 334 rows of 784 pixels are one
     with torch.no_grad():
-        net.W += torch.rand(200, 1) * 0.5 * F.normalize(torch.randn(200, d), dim=1)
+        net.W += torch.rand(1000, 1) * 0.5 * F.normalize(torch.randn(1000, d), dim=1)
         net.W[0], net.W0[0] = 0, 0
         net.W[0, 0] = 0.3  # rounded to float32, this is 1.2e-8 outside
     before, distance, V = net.W.detach().clone(), (net.W - net.W0).norm(dim=1).double(), 0.3
+    assert net.deviation().item() == pytest.approx(distance.max().item())
     ball = LazyBall(net.W0, V)
     ball.project(net.W)
     inside = distance <= V
-    assert 50 < inside.sum() < 150 and not inside[0]
+    assert 250 < inside.sum() < 750 and not inside[0]
     assert torch.equal(net.W[inside], before[inside])
     after = (net.W - net.W0)[~inside]
     torch.testing.assert_close(after.norm(dim=1), torch.full((len(after),), V), rtol=1e-4, atol=0)
@@ -216,20 +201,6 @@ def test_projection(d):
     once = net.W.detach().clone()
     ball.project(net.W)
     assert torch.equal(net.W, once)
-
-
-def test_the_ball_looks_at_all_rows_of_a_large_W():
-    """W is taken in blocks: 334 rows of 784 pixels are one."""
-    W0 = torch.randn(1000, 784)
-    ball = LazyBall(W0, 1.0)
-    for row in (0, 333, 334, 999):
-        W = W0.clone()
-        W[row] += 2 * F.normalize(torch.randn(784), dim=0)
-        assert ball.deviation(W).item() == pytest.approx(2, rel=1e-4)
-        renormed = W0 + torch.renorm(W - W0, 2, 0, 1.0)
-        ball.project(W)
-        torch.testing.assert_close(W, renormed, rtol=0, atol=1e-5)
-        assert 1 - 1e-4 < ball.deviation(W).item() <= 1
 
 
 @pytest.mark.parametrize("far", [1e3, 1e8, 1e12])
@@ -254,8 +225,6 @@ def test_rounding_is_more_than_float32_moves_a_row_of_the_ball():
     on_the_border = W0.double() + V * F.normalize(torch.randn(300, 25, dtype=torch.float64), dim=1)
     off = max(math.dist(w, w64) for w, w64 in zip(on_the_border.float().tolist(), on_the_border.tolist()))
     assert off < ball.rounding < 1e-5
-    longest = max(math.hypot(*w0) for w0 in W0.tolist())
-    assert ball.rounding == pytest.approx(2**-23 * (longest + V))
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -412,47 +381,13 @@ def along_the_ray(net, x, steps):
     return torch.cat([net.f(part.flatten(0, 1)).reshape(part.shape[:2]) for part in rays.split(20)]).detach()
 
 
-@pytest.mark.slow
-def test_smallest_step_is_the_first_crossing_of_a_fine_walk():
-    rays = flipped_back = unflipped = 0
-    for seed in range(60):
-        net = TwoLayerNet(2, 6, seed=seed, bias=True).double()
-        x = torch.randn(20, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        f, gradient = net.value_and_input_gradient(x)
-        step = common.smallest_step(net, x)
-        torch.testing.assert_close(step.f, f)
-        torch.testing.assert_close(step.grad_norm, gradient.norm(dim=1))
-        moving = step.grad_norm > 1e-3
-        x, f, step = x[moving], f[moving], common.SmallestStep(*(column[moving] for column in step))
-        torch.testing.assert_close(step.delta_norm, step.eta.abs() * step.grad_norm)
-        assert torch.equal(step.flips, step.eta.isfinite())
-
-        # A walk of 4,000 steps to past every kink, in which the first sign change is looked for.
-        walk = -f.sign()[:, None] * torch.linspace(0, 400, 4001, dtype=torch.float64)[1:]
-        walk[:, :2000] = -f.sign()[:, None] * torch.linspace(0, 4, 2001, dtype=torch.float64)[1:]
-        walked = along_the_ray(net, x, walk)
-        changed = walked * f[:, None] < 0
-        for i in range(len(x)):
-            before = walk[i].abs() < step.eta[i].abs()
-            assert not changed[i, before].any(), "the walk flips before the exact step"
-            if step.flips[i]:
-                around = step.eta[i] * torch.tensor([[1 - 1e-7, 1 + 1e-7]], dtype=torch.float64)
-                here = along_the_ray(net, x[i : i + 1], around)[0] * f[i]
-                assert here[0] >= 0 > here[1], "no flip at the exact step"
-                size = walked[i, before].abs()
-                flipped_back += len(size) > 2 and bool((size.diff() > 1e-9).any())
-            unflipped += not step.flips[i]
-            rays += 1
-    # The nets are small enough for the hard cases to be there: |f| that grows on the way, rays that never cross.
-    assert rays > 1000 and flipped_back > 20 and unflipped > 20
-
-
+@pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("d", "width"), [(1, 50), (1, 5), (2, 1), (2, 3), (3, 6), (5, 10)])
-def test_smallest_step_is_exact_where_f_is_zero_at_a_kink(d, width):
+def test_smallest_step_is_that_of_exact_fractions(d, width, bias):
     """Without bias f is 0 at the origin, which rays pass through where d or the number of active neurons is small."""
     flips = 0
     for seed in range(20):
-        net = TwoLayerNet(d, width, seed=seed).double()
+        net = TwoLayerNet(d, width, seed=seed, bias=bias).double()
         x = torch.randn(10, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         step = common.smallest_step(net, x)
         for i in range(len(x)):
@@ -467,17 +402,18 @@ def test_smallest_step_is_exact_where_f_is_zero_at_a_kink(d, width):
 def first_flip_in_fractions(net, x):
     """The smallest |eta| that flips f(x), or None; every kink is looked at, in exact arithmetic, sqrt(m) set to 1."""
     W = [[Fraction(weight) for weight in w] for w in net.W.tolist()]
-    a, x = [int(sign) for sign in net.a], [Fraction(pixel) for pixel in x.tolist()]
+    a, c = [int(sign) for sign in net.a], int(net.output_bias)
+    x = [Fraction(pixel) for pixel in net.weighted_input(x[None])[0].tolist()]
     p = [sum(weight * pixel for weight, pixel in zip(w, x)) for w in W]
-    gradient = [sum(sign * w[k] for sign, w, z in zip(a, W, p) if z > 0) for k in range(len(x))]
-    f = sum(sign * max(z, 0) for sign, z in zip(a, p))
+    gradient = [sum(sign * w[k] for sign, w, z in zip(a, W, p) if z > 0) for k in range(net.d)]
+    f = c + sum(sign * max(z, 0) for sign, z in zip(a, p))
     if f == 0 or not any(gradient):
         return None
     direction = [-g if f > 0 else g for g in gradient]
     q = [sum(weight * component for weight, component in zip(w, direction)) for w in W]
 
     def value(t):
-        return sum(sign * max(z + t * slope, 0) for sign, z, slope in zip(a, p, q)) * (1 if f > 0 else -1)
+        return (c + sum(sign * max(z + t * slope, 0) for sign, z, slope in zip(a, p, q))) * (1 if f > 0 else -1)
 
     kinks = sorted({Fraction(0), *(-z / slope for z, slope in zip(p, q) if z * slope < 0)})
     for left, right in zip(kinks, [*kinks[1:], kinks[-1] + 1]):
@@ -544,12 +480,8 @@ def test_rays_that_never_cross_are_marked():
         assert not step.flips.item() and step.eta.item() == step.delta_norm.item() == math.inf
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("size", "width", "bias"), [(5, 300, False), (14, 300, False), (14, 100, True), (28, 1000, False)]
-)
-def test_smallest_step_flips_every_test_example_and_nothing_shorter_does(lazy_net, size, width, bias):
-    net, data = lazy_net(size, width, bias)
+def test_smallest_step_flips_every_test_example_and_nothing_shorter_does(lazy_net):
+    net, data = lazy_net(14, 100, True)
     step = common.smallest_step(net, data.test_x)
     assert step.flips.all()
     fractions = torch.cat([torch.arange(0.05, 1, 0.05), torch.tensor([1 - 1e-4, 1 + 1e-4])]).double()
@@ -560,13 +492,3 @@ def test_smallest_step_flips_every_test_example_and_nothing_shorter_does(lazy_ne
 
 
 # ------------------------------------------------------------------------------------------ attack 2: PGD
-
-
-def test_robust_accuracy_falls_with_eps_from_the_clean_accuracy(lazy_net):
-    net, data = lazy_net(10, 200)
-    x = F.normalize(data.test_x, dim=1)
-    clean = common.accuracy(net, x, data.test_y)
-    robust = [common.robust_accuracy(net, x, data.test_y, eps, 10) for eps in (1e-6, 0.05, 0.1, 0.2, 0.4)]
-    assert clean > 0.9 and robust[0] <= clean and robust[0] == pytest.approx(clean, abs=2e-3)
-    assert all(weaker >= stronger for weaker, stronger in zip(robust, robust[1:]))
-    assert robust[-1] < 0.1

@@ -10,7 +10,6 @@ from lib import RunError, files, mnist
 from lib.stopping import Stopped
 
 import pytest
-from filelock import Timeout
 
 
 def test_a_folder_is_made_and_left_empty_or_is_an_error(tmp_path, links):
@@ -65,15 +64,6 @@ def test_a_file_system_without_locks_is_said_and_does_without(tmp_path, monkeypa
             assert warned.count("\n") == warned.count(f"without the lock {tmp_path / 'a.lock'}") == warnings
 
 
-def test_a_lock_that_is_not_free_in_time_is_a_timeout(tmp_path):
-    with (
-        files.locked(tmp_path / "a.lock", timeout=0),
-        pytest.raises(Timeout),
-        files.locked(tmp_path / "a.lock", timeout=0),
-    ):
-        pass
-
-
 def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path):
     resource = pytest.importorskip("resource")
     path, limits = tmp_path / "file.pt", resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -82,6 +72,8 @@ def test_a_file_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path):
     try:
         with pytest.raises(RunError, match=r"cannot write .*file\.pt"):
             files.write_whole(path, b"new" * 1000)
+        with pytest.raises(RunError, match="cannot write to"):
+            files.check_folder(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == b"old"

@@ -82,14 +82,6 @@ def test_another_activation_in_all_that_is_used_is_trained_and_attacked(leaky, d
     torch.testing.assert_close(net.W, reference.W)
 
 
-def test_compiled_sgd_is_refused_for_another_activation(leaky, digits):
-    pytest.importorskip("numba")
-    leaky(everywhere=True)
-    net = TwoLayerNet(25, 30)
-    with pytest.raises(RunError, match=f"compiled.*{NO_LONGER_FITS}"):
-        list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, [1.0], lr=0.1, bs=64, T=1))
-
-
 def test_attacks_from_python_are_refused_too(leaky, digits):
     leaky(everywhere=False)
     net, x, y = TwoLayerNet(25, 30), digits.test_x, digits.test_y

@@ -5,6 +5,7 @@ import hashlib
 import struct
 import tempfile
 
+import advtrain
 import ntk_normal
 from common import load_digits
 from lib import RunError, mnist
@@ -59,11 +60,13 @@ def test_data_sets_like_mnist_are_read_and_have_a_column(tmp_path, monkeypatch, 
     with pytest.raises(RunError, match="0 and 1 are no two digits"):
         load_digits(0, 1, 28, tmp_path, dataset=dataset)
     options = f"--dataset {dataset} --num1 3 --num2 8 --size 5 --width 20 --T 1 --C0 5 --data-dir".split()
-    ended = script("ntk_normal.py", *options, tmp_path, "--out", tmp_path / "rows.csv")
-    assert ended.code == 0 and ended.stdout.startswith(f"{dataset} 3/8, d 25,")
-    (row,) = read_rows(tmp_path / "rows.csv", ntk_normal.COLUMNS)
-    assert row["dataset"] == dataset
-    missing = script("ntk_normal.py", *options, tmp_path / "none", "--out", tmp_path / "rows2.csv")
+    for module in (ntk_normal, advtrain):  # without MNIST's files
+        name, out = module.__name__, tmp_path / f"{module.__name__}.csv"
+        ended = script(f"{name}.py", *options, tmp_path, "--out", out)
+        assert ended.code == 0 and ended.stdout.startswith(f"{dataset} 3/8, d 25,")
+        (row,) = read_rows(out, module.COLUMNS)
+        assert row["dataset"] == dataset
+    missing = script("ntk_normal.py", *options, tmp_path / "none", "--out", tmp_path / "none" / "rows.csv")
     assert missing.code == 1 and f"import {dataset} as" in missing.stderr and missing.stderr.count("\n") == 1
 
 

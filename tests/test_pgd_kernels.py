@@ -4,15 +4,14 @@ import copy
 import functools
 import importlib.util
 import math
-import os
-import subprocess
 import sys
 
 import advtrain
 import common
 from common import TwoLayerNet
-from lib import ROOT, pgd_kernels
+from lib import pgd_kernels
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -85,29 +84,14 @@ def test_linf_pgd_is_autograds(net, examples, box):
     assert common.robust_accuracy(net, x, y, 0.15, 12, box, common.ATTACKS["linf"]) == share
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_pgd_solves_the_linear_case(digits, pgd_by, way):
-    pgd_by(way)
-    net = TwoLayerNet(25, 100).double()
-    x, y = digits.test_x.double(), digits.test_y.double()
-    f, gradient = net.value_and_input_gradient(x)
-    eps = 1e-3
-    linear = ((x @ net.W.T).abs() > eps * net.W.norm(dim=1)).all(dim=1)
-    assert linear.sum() > 1000
-    delta, _ = common.pgd(net, x, y, eps, 10)
-    worst = y * f - eps * gradient.norm(dim=1)
-    torch.testing.assert_close((y * net.f(x + delta)).detach()[linear], worst[linear])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "width", "eps", "bias"),
-    [(5, 1000, 0.3, False), (5, 100, 0.3, True), (14, 300, 0.15, False), (28, 1000, 0.05, False), (14, 100, 0.1, True)],
+    [(5, 1000, 0.3, False), (5, 100, 0.3, True), (14, 300, 0.15, False), (14, 100, 0.1, True)],
 )
 def test_all_ways_decide_alike(lazy_net, pgd_by, size, width, eps, bias):
     net, data = lazy_net(size, width, bias)
-    every = slice(None, None, 2 if size == 28 else 1)  # all of them would take as long as all other tests here
-    x, y = F.normalize(data.test_x, dim=1)[every], data.test_y[every]
+    x, y = F.normalize(data.test_x, dim=1), data.test_y
     for ways, box in ((WAYS, False), (["plain", "prediction"], True)):
         results = []
         for way in ways:
@@ -231,23 +215,6 @@ def test_where_no_neuron_is_active_there_is_no_gradient_to_follow(pgd_by, way):
     assert delta[:2].abs().max() == 0 and not robust[:2].any() and delta[2].norm() > 0
 
 
-def test_the_way_depends_on_the_box_the_width_the_steps_the_device_and_numba(monkeypatch):
-    pytest.importorskip("numba")
-
-    plain = common.plain_pgd
-
-    def way(d, width, steps, box):
-        return pgd_kernels.fastest(TwoLayerNet(d, width), plain, steps=steps, box=box).args[0]
-
-    assert way(25, 1000, 10**6, False).func is way(25, 1000, 1000, False).func is pgd_kernels.by_neurons
-    assert way(25, 1000, 10**6, True) is pgd_kernels.by_prediction
-    assert way(25, 1001, 10**6, False) is way(25, 1000, 999, False) is pgd_kernels.by_prediction
-    assert way(784, 8193, 10**6, False) is pgd_kernels.by_prediction
-    assert pgd_kernels.fastest(TwoLayerNet(25, 1000).to("meta"), plain, steps=10**6, box=False) is plain
-    monkeypatch.setattr(pgd_kernels, "compiled", lambda _: None)
-    assert pgd_kernels.fastest(TwoLayerNet(25, 1000), plain, steps=10**6, box=False) is plain
-
-
 def made_for_doubt(name):
     """Weights with which predictions are as wrong as they can be, or neurons as often at 0."""
     generator = torch.Generator().manual_seed(0)
@@ -318,21 +285,19 @@ def test_without_numba_nothing_is_compiled(monkeypatch, capsys):
         pgd_kernels.compiled.cache_clear()
 
 
-@pytest.mark.slow
-def test_a_damaged_cache_of_compiled_code_is_one_warning(tmp_path):
-    pytest.importorskip("numba")
-    command = [sys.executable, "ntk_normal.py", *"--width 5000 --size 5 --T 1 --C0 900 --force".split()]
-    command += ["--device", "cpu", "--out", tmp_path / "rows.csv"]
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+def test_a_cache_of_compiled_code_that_does_not_work_is_one_warning(monkeypatch, capsys):
+    njit = pytest.importorskip("numba").njit
 
-    def run():
-        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stderr.count("warning"), "numba's cache in" in ended.stderr
+    def without_cache(function, cache=False, **options):
+        if cache:
+            raise RuntimeError("damaged")
+        return njit(function, **options)
 
-    assert run() == (0, False)
-    assert [path.suffix for path in (tmp_path / "cache").rglob("*.nb?")].count(".nbi") == 2
-    for ending, content in ((".nbi", b""), (".nbc", b"half"), (".nbi", b"half")):
-        for path in (tmp_path / "cache").rglob(f"*{ending}"):
-            path.write_bytes(content)
-        assert run() == (1, True)
+    def double(x):
+        x *= 2
+
+    monkeypatch.setattr("numba.njit", without_cache)
+    for kind in (np.float32, np.float64):
+        pgd_kernels.compiled(double)(x := np.ones(3, kind))
+        assert x.tolist() == [2, 2, 2]
+    assert capsys.readouterr().err.count("numba's cache in") == 1

@@ -1,7 +1,5 @@
 """The results files: rows that are found again, and that stay whole beside other processes and on full disks."""
 
-import multiprocessing
-import os
 import subprocess
 import threading
 
@@ -241,26 +239,6 @@ def test_readers_and_writers_wait_for_a_row_on_its_way_into_the_file(path, linke
     for thread in threads:
         thread.join()
     assert path.read_text() == "seed,value\n0,1\n1,2\n2,3\n"
-
-
-def append_thirty(path, seed):
-    for value in range(30):
-        append_row(path, COLUMNS, {"seed": seed, "value": value})
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes")
-def test_rows_of_sixteen_processes_are_neither_lost_nor_taken_for_torn(path):
-    fork = multiprocessing.get_context("fork")
-    writers = [fork.Process(target=append_thirty, args=(path, seed)) for seed in range(16)]
-    for writer in writers:
-        writer.start()
-    counts = []
-    while any(writer.is_alive() for writer in writers):
-        counts.append(len(read_rows(path, COLUMNS)))
-    assert counts == sorted(counts) and len(set(counts)) > 10
-    written = sorted((int(row["seed"]), int(row["value"])) for row in read_rows(path, COLUMNS))
-    assert written == [(seed, value) for seed in range(16) for value in range(30)]
 
 
 def test_a_row_that_does_not_fit_on_the_disk_is_refused_and_the_next_has_its_own_line(path, capsys, monkeypatch):

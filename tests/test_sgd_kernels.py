@@ -66,13 +66,3 @@ def test_what_is_not_a_number_stays_so(steps):
     sparse, dense, slope, dense_slope = steps(net, x, y, bs=20)
     assert torch.equal(slope.isnan(), dense_slope.isnan()) and slope.isnan().any()
     assert torch.equal(sparse.isnan(), dense.isnan())
-
-
-def test_they_are_for_inputs_that_are_mostly_0_and_one_thread_or_wide_networks(digits, monkeypatch):
-    pytest.importorskip("numba")
-    x = digits.train_x
-    paying = []
-    for threads in (1, 2):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        paying.append([sgd_kernels.pays(inputs, m) for inputs in (x, x + 0.1) for m in (1000, 10000)])
-    assert paying == [[True, True, False, False], [False, True, False, False]]

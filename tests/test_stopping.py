@@ -1,12 +1,10 @@
 """Ctrl-C, SIGTERM and SIGHUP: polite stops that lose nothing."""
 
-import csv
 import os
 import signal
 import struct
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 from lib import ROOT, stopping
@@ -17,56 +15,6 @@ import torch
 
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has none
-
-
-def row_of(path):
-    with open(path, newline="") as file:
-        (row,) = csv.DictReader(file)
-    return {column: value for column, value in row.items() if not column.startswith("seconds")}
-
-
-def start(command, signum):
-    """The process of the command, in which the signal is handled even where whoever runs the tests ignores it."""
-    listen = {"preexec_fn": lambda: signal.signal(signum, signal.SIG_DFL)}
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=ONE_THREAD, **listen
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="sends processes signals that Windows lacks")
-@pytest.mark.parametrize(
-    ("script", "options", "signals"),
-    [
-        ("ntk_normal", "--width 300 --size 10 --T 150 --C0 900", ["SIGTERM", "SIGINT"]),
-        ("advtrain", "--width 300 --size 10 --T 15 --atk_iters 10 --eps 0.1", ["SIGHUP", "SIGTERM"]),
-    ],
-)
-def test_a_run_that_is_asked_to_stop_goes_on_to_the_same_row(tmp_path, script, options, signals):
-    command = [sys.executable, ROOT / f"{script}.py", *options.split(), "--out"]
-    whole, stopped = tmp_path / f"whole/{script}.csv", tmp_path / f"stopped/{script}.csv"
-    undisturbed = subprocess.Popen(
-        [*command, whole], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ONE_THREAD
-    )
-    for place, name in enumerate(signals):
-        signum = getattr(signal, name)
-        process = start([*command, stopped], signum)
-        first = process.stderr.readline()
-        if place:
-            assert first.startswith("going on from ")
-            first = process.stderr.readline()
-        assert "starts" in first
-        time.sleep(1)
-        process.send_signal(signum)
-        last = process.stderr.read()
-        assert process.wait(timeout=60) == 128 + signum
-        assert last == f"{script}.py: interrupted by {name}; the same command goes on from here\n"
-        assert not stopped.exists()
-        assert len(list((tmp_path / "stopped" / "checkpoints").glob("*.checkpoint"))) == 1
-    subprocess.run([*command, stopped], check=True, env=ONE_THREAD, capture_output=True)
-    assert undisturbed.wait() == 0
-    assert row_of(stopped) == row_of(whole)
-    assert list((tmp_path / "stopped" / "checkpoints").iterdir()) == []
 
 
 @pytest.mark.slow
