@@ -167,6 +167,7 @@ def test_the_file_of_a_run_that_ended_is_removed_with_what_kills_left(tmp_path):
     ended.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "columns", "options"),
     [

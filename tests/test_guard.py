@@ -224,21 +224,3 @@ def test_labels_that_are_no_signs_or_too_few_are_refused(digits):
     for use in (common.accuracy, common.mean_loss, lambda *data: common.pgd(*data, 0.1, 2)):
         with pytest.raises(RunError, match="as many labels"):
             use(net, x, y[:200])
-
-
-def test_networks_that_are_hard_on_rounding_are_not_refused(digits):
-    x, y = torch.cat([torch.zeros(2, 25), digits.train_x]), torch.cat([torch.ones(2), digits.train_y])
-    nets = [TwoLayerNet(25, width, seed=seed, bias=bias) for width in (1, 2, 5) for seed in range(5) for bias in (0, 1)]
-    at_kinks, begins_at_0, far = (TwoLayerNet(25, 200) for _ in range(3))
-    with torch.no_grad():
-        far.W += 1e4 * torch.randn_like(far.W)
-        at_kinks.W.round_()
-        begins_at_0.W[100:] = begins_at_0.W[:100]
-        begins_at_0.a[100:] = -begins_at_0.a[:100]
-    for net in [*nets, at_kinks, begins_at_0, far]:
-        for examples, labels in ((x, y), (x.round(), y), (x[:3], y[:3])):
-            common.check_closed_forms(net, examples, labels)
-            common.smallest_step(net, examples[:20])
-            for box in (False, True):
-                common.pgd(net, examples[:20], labels[:20], 0.1, 5, box)
-            list(ntk_normal.train_until_exit(net, examples[:99], labels[:99], [1e6], lr=0.1, bs=64, T=1))
