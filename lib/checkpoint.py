@@ -60,8 +60,7 @@ class Checkpoint:
         """A context in which no other process is at the same run: it waits for one that is, and says so.
 
         At the end of the context the run has its row: its checkpoint is removed, unless an error or a signal ended it.
-        Raises Stopped where a signal came while
-        nothing was left to save.
+        Raises Stopped where a signal came while nothing was left to save.
         """
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):

@@ -105,7 +105,7 @@ def keep_one_value(rows: list[dict], column: str, usual: float, *axes: str) -> l
 
 
 def exponents(rows: list[dict], quantity: Callable[[dict], float]) -> tuple[list[float], list[dict]]:
-    """Slopes of log(quantity) over log(d), one for each seed with all sizes that half of them have, 3 or more; their rows."""
+    """Slopes of log(quantity) over log(d), one for each seed with as many rows as any, 3 or more; their rows."""
     slopes, used = [], []
     for own in with_most_runs(grouped(rows, "seed")).values():
         values = np.array([quantity(row) for row in own])

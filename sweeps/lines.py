@@ -58,7 +58,7 @@ def run_each(runs, jobs):
                 end(process)
             said = process.communicate()[0].decode(errors="replace")
             running.remove(process)
-        if process.returncode:
+        if process.returncode and not ending.is_set():
             reason = said.rstrip().rpartition("\n")[2]
             failed.append(f"{line(*run)}\n  failed with exit code {process.returncode}: {reason}")
 

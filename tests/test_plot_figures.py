@@ -349,6 +349,13 @@ def test_lines_mark_where_robust_accuracy_passes_the_levels():
     assert [passing(drawn, level)[25] for level in (0.95, 0.5, 0.05)] == pytest.approx([0.425, 0.5375, 0.59375])
 
 
+def test_lines_of_the_right_panel_mark_where_robust_accuracy_rises_past_the_levels():
+    cells = [(m, V, accuracy) for m in (500, 1000) for V, accuracy in ((0.2, 0.1), (0.4, 0.9), (0.6, 0.3))]
+    drawn = figure("4 right", [adversarial_row(28, m, V, 0.2, 0, accuracy) for m, V, accuracy in cells])
+    places = passing(drawn, 0.5)
+    assert [places[m] for m in (500, 1000)] == pytest.approx([0.3, 0.3])
+
+
 def test_the_papers_thresholds_are_5_over_the_root_of_d_and_25_over_that_of_m():
     for part, scale in (("4 left", 5), ("4 right", 25)):
         side = {

@@ -140,6 +140,17 @@ def test_what_is_measured_is_of_test_digits_of_norm_1(measured, lazy_net):
     np.testing.assert_allclose(measured["gradient_change"], change / 5, rtol=1e-4, atol=1e-5)
 
 
+def test_the_figure_shows_what_was_measured(measured):
+    _, gradient, neurons, change = plot_figures.draw_theorem([measured]).axes
+
+    def shown(ax):
+        return [line.get_ydata()[0] for line in ax.lines]
+
+    assert shown(neurons)[:2] == [measured[name].mean() for name in ("changeable", "changed")]
+    assert shown(gradient)[:2] == [measured[name].min() for name in ("gradient", "small_gradient")]
+    assert shown(change) == [measured["gradient_change"].mean()]
+
+
 def test_at_R_a_tenth_is_still_right(measured, lazy_net):
     net, _ = lazy_net(5, 64)
     digits = common.load_digits(0, 1, 5, normalize=True)
