@@ -323,10 +323,15 @@ def growth_lines(name, runs):
         yield [name, f"{width:,g}", f"{d:g}", balls, *grown, f"{len(paths)}"]
 
 
+def places_text(found):
+    known = known_places(found)
+    return mean_text(known, 1) + (f" ({len(known)} of {len(found)} seeds)" if 0 < len(known) < len(found) else "")
+
+
 def level_lines(panel, name, runs):
     for across, rows in runs[panel].items():
         found = [passing(rows, panel, level) for level in LEVELS[panel]]
-        cells = [mean_text(known_places(places), 1) + "*" * ended for places, ended in found]
+        cells = [places_text(places) + "*" * ended for places, ended in found]
         yield [name, f"{across:,g}", *cells, f"{len(groups.with_most_runs(grouped(rows, 'seed')))}"]
 
 
