@@ -92,11 +92,11 @@ def train_adversarially(net, digits, V, attack, lr, bs, T, patience):
         # The stop looks at the accuracy of the network as it moves through the epoch, and counts from the third epoch.
         stalled = stalled + 1 if epoch > 2 and right / len(y) - before <= 1e-4 else 0
         before = right / len(y)
-        if epoch == T or stalled > patience:
-            reported = robust_accuracies(net, digits, attack)
-            ball.project(W)
-            return reported
+        ended = epoch == T or stalled > patience
+        reported = robust_accuracies(net, digits, attack) if ended else None
         ball.project(W)
+        if ended:
+            return reported
 
 
 def robust_accuracies(net, digits, attack):
