@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from lib import RunError, files, finite, mnist, must_agree, pgd_kernels
+from lib import RunError, files, finite, guard, mnist, pgd_kernels
 
 import torch
 import torch.nn.functional as F
@@ -175,8 +175,8 @@ def mean_loss(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> float:
 
 @torch.no_grad()
 def accuracy(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> float:
-    """The share of the n examples with y f > 0: f = 0 is an error, as in Section 2.1. Raises RunError as `check_labels`."""
-    check_labels(y)
+    """The share of the n examples with y f > 0: f = 0 is an error, as in Section 2.1. Raises RunError as `guard.check_labels`."""
+    guard.check_labels(y)
     right = [part_y * net.f(part_x) > 0 for part_x, part_y in in_chunks(net.width, x, y)]
     return torch.cat(right).double().mean().item()
 
@@ -209,6 +209,11 @@ def loss_gradient(
 def sgd_step(W: torch.Tensor, gradient: LossGradient, lr: float) -> None:
     """One step of SGD: W, in place, less lr times the gradient."""
     W.addmm_(gradient.active, gradient.x * gradient.slope[:, None], alpha=-lr / len(gradient.x))
+
+
+def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
+    """Check that the closed forms above are those of net.f and `loss`, on a few of the examples (lib/guard.py). Raises RunError."""
+    guard.check_closed_forms(net, x, y, loss, loss_gradient)
 
 
 # ------------------------------------------------------------------------------------------- the lazy ball
@@ -393,7 +398,7 @@ def smallest_step(net, x):
         for (part_x,) in in_chunks(net.width, x)
     ]
     step = SmallestStep(*(torch.cat(column) for column in zip(*parts)))
-    check_smallest_step(net, x, step)
+    guard.check_smallest_step(net, x, step)
     return step
 
 
@@ -531,7 +536,7 @@ def pgd(
 
     Returns (delta (n, d), the last iterates; robust (n,) bool, True where y f(x + delta) > 0 at EVERY iterate,
     delta = 0 included). On a CPU with numba a compiled way gives the same, up to rounding, in a fraction of the time.
-    Raises RunError as `fastest_pgd` does.
+    Raises RunError as `guard.check_attack` does.
     """
     delta, robust = zip(*pgd_in_chunks(net, x, y, eps, atk_iters, box))
     return torch.cat(delta), torch.cat(robust)
@@ -543,7 +548,8 @@ def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, start=0, plain=None):
 
     plain is the attack on one chunk, if not `plain_pgd` another function like it.
     """
-    way = fastest_pgd(plain or plain_pgd, net, x, y, eps, atk_iters, box)
+    guard.check_attack(net, x, y, eps, box, loss)
+    way = plain or pgd_kernels.fastest(net, plain_pgd, x, y, eps, atk_iters, box)
     for part in in_chunks(net.width, x[start:].detach(), y[start:]):
         yield way(net, *part, eps, atk_iters, box)
 
@@ -564,109 +570,13 @@ def robust_accuracy(
     """The share of the n examples that the attack leaves rightly classified, PGD at every iterate.
 
     Another attack is a generator like `pgd_in_chunks`, as `advtrain.adversarial_training` takes it. Raises RunError as
-    `fastest_pgd` does.
+    `guard.check_attack` does.
     """
     robust = [robust for _, robust in attack(net, x, y, eps, atk_iters, box)]
     return torch.cat(robust).double().mean().item()
 
 
-# ------------------------------------------------------------- not of the paper: checks against autograd, saved networks
-
-
-def check_labels(y: torch.Tensor) -> None:
-    """Check that labels are -1 and +1. Raises RunError."""
-    if y.dim() != 1 or not (y.abs() == 1).all():
-        raise RunError("labels y must be -1 and +1, of shape (n,)")
-
-
-@torch.enable_grad()
-def check_input_gradient(net: TwoLayerNet, x: torch.Tensor) -> None:
-    """Check that `value_and_input_gradient` is that of net.f, by autograd on eight of the examples x. Raises RunError."""
-    x = x[:8].detach().requires_grad_()
-    f = net.f(x)
-    (gradient,) = torch.autograd.grad(f.sum(), x)
-    closed_f, closed_gradient = net.value_and_input_gradient(x)
-    unit_f, unit_gradient = usual_sizes(net, x)
-    names = "TwoLayerNet.value_and_input_gradient", "TwoLayerNet.f"
-    must_agree(*names, closed_f - f, unit_f)
-    must_agree(*names, closed_gradient - gradient, unit_gradient)
-
-
-@torch.no_grad()
-def usual_sizes(net: TwoLayerNet, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sizes (n,) of w_s . x and () of w_s, which f and its gradient usually have: f itself may be 0."""
-    row = torch.linalg.vector_norm(net.W) / math.sqrt(net.width)
-    return torch.linalg.vector_norm(net.weighted_input(x), dim=1) * row / math.sqrt(net.d), row
-
-
-def check_smallest_step(net: TwoLayerNet, x: torch.Tensor, step: SmallestStep) -> None:
-    """Check that the smallest step is one of net.f, by f and its gradient at eight of the examples x. Raises RunError."""
-    check_input_gradient(net, x)
-    (f, gradient), (unit_f, unit_gradient) = net.value_and_input_gradient(x[:8]), usual_sizes(net, x[:8])
-    difference = step.grad_norm[:8] - torch.linalg.vector_norm(gradient, dim=1)
-    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", step.f[:8] - f, unit_f)
-    must_agree("smallest_step, exact for ReLU only,", "TwoLayerNet.f", difference, unit_gradient)
-
-
-def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
-    """Check that the closed forms are those of net.f and `loss`, that only W is trained, and that labels are -1 and +1.
-
-    So whoever changes the activation in `TwoLayerNet.f`, say, has to change the closed forms, too. They are compared with
-    autograd on a few of the examples x (n, d), y (n,). Raises RunError.
-    """
-    names = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
-    if names != ["W"]:
-        raise RunError(f"this code trains W only, and the network is to train {', '.join(names) or 'nothing'}")
-    check_labels(y)
-    check_input_gradient(net, x)
-    few = x[:4].detach()
-    right = torch.where(net.f(10 * few) < 0, -1, 1).to(y.dtype)
-    check_loss_gradient(net, few, y[:4])
-    # Far from f = 0 on either side, too: a loss may have kinks.
-    check_loss_gradient(net, 10 * few, right)
-    check_loss_gradient(net, 10 * few, -right)
-
-
-def check_loss_gradient(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
-    """Check `loss_gradient` at each of the examples by autograd on net.f and `loss`. Raises RunError."""
-    differences, units = [], []
-    for some_x, some_y in zip(x.split(1), y.split(1)):
-        with torch.enable_grad():
-            (exact,) = torch.autograd.grad(loss(net.f(some_x), some_y).sum(), net.W)
-        gradient = loss_gradient(net.W.detach(), net.a, net.output_bias, net.weighted_input(some_x), some_y)
-        units.append(torch.linalg.vector_norm(exact) + 1e-3 * torch.linalg.vector_norm(gradient.x))
-        differences.append(exact.sub_(gradient.active @ (gradient.slope[:, None] * gradient.x)).norm())
-    must_agree("loss_gradient", "TwoLayerNet.f and loss", torch.stack(differences), torch.stack(units))
-
-
-@torch.no_grad()
-def fastest_pgd(
-    plain: Callable, net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor, eps: float, atk_iters: int, box: bool
-) -> Callable:
-    """plain or, where there is one, a compiled way to take the same steps; four of them are compared.
-
-    Raises RunError where they differ, where the gradient is not that of net.f, where PGD would not raise the `loss`, where
-    labels are not -1 and +1, eps is not in [1e-8, 1e8] and where, with a box, inputs are not in [0, 1].
-    """
-    check_labels(y)
-    check_input_gradient(net, x)
-    if not 1e-8 <= eps <= 1e8:
-        raise RunError(f"eps must be from 1e-8 to 1e8, or float32 loses the attack, not {eps:g}")
-    if box and not ((x >= -1e-6) & (x <= 1 + 1e-6)).all():
-        raise RunError("with a box inputs must lie in [0, 1]: x + delta is clipped to it")
-    if (loss(torch.linspace(-20, 20, 9), torch.ones(9)).diff() > 0).any():
-        raise RunError("PGD lowers y f, and this loss rises with y f: write an attack that raises it (docs/python.md)")
-    if plain is not plain_pgd:
-        return plain
-    compiled = pgd_kernels.fastest(net, plain_pgd, steps=len(y) * atk_iters, box=box)
-    few = x[:8].detach()
-    found, exact = (steps(net, few, y[:8], eps, 4, box) for steps in (compiled, plain_pgd))
-    # Where the gradient or f vanishes, rounding alone decides.
-    size = torch.linalg.vector_norm(net.value_and_input_gradient(few + exact[0])[1], dim=1, keepdim=True)
-    unit_f, unit_gradient = usual_sizes(net, few)
-    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[0] - exact[0]) * (size / eps), 10 * unit_gradient)
-    must_agree(pgd_kernels.COMPILED, "plain_pgd", (found[1] ^ exact[1]) * net.f(few).abs(), unit_f)
-    return compiled
+# ------------------------------------------------------------------------------------------------- saved networks
 
 
 def save_network(folder: Path, net: TwoLayerNet, script: str, config: dict) -> None:

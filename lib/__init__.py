@@ -18,16 +18,6 @@ def finite(value: float) -> float:
     return value
 
 
-def must_agree(one: str, other: str, difference, unit) -> None:
-    """Raise RunError unless difference, a tensor (n,) or (n, d), is below 1e-4 unit, (n,) or (), for a quarter of the n.
-
-    Not for all, since rounding may turn a neuron on in one of them and off in the other.
-    """
-    off = (difference.flatten(1) if difference.dim() > 1 else difference[:, None]).norm(dim=1)
-    if 4 * (off <= 1e-4 * unit).sum() < len(off):
-        raise RunError(f"{one} no longer fits {other}: change it likewise (docs/python.md)")
-
-
 def _in_one_line(kind, error, traceback, otherwise=sys.excepthook):
     """End a script by one line after Ctrl-C while it imports PyTorch; later lib/stopping.py does."""
     script = Path(sys.argv[0])

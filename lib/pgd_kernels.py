@@ -16,6 +16,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lib.guard import must_agree, usual_sizes
 from lib.progress import warn, warn_once
 
 import numpy as np
@@ -24,19 +25,35 @@ import torch
 COMPILED = "the compiled code in lib/ (to switch it off, let compiled() in lib/pgd_kernels.py return None)"
 
 
-def fastest(net, plain, steps: int, box: bool):
-    """The compiled way that is fastest for so many steps of single examples, or plain where there is none.
+def fastest(net, plain, x, y, eps, atk_iters, box):
+    """The compiled way that is fastest for PGD on so many examples, or plain where there is none.
 
-    Both are functions of (net, x, y, eps, atk_iters, box), and plain is `common.plain_pgd`. Measured at
-    eps 0.2 and 1, `by_neurons` is four times as fast as `by_prediction` at m = d, and no faster near m = 40 d or from
-    8,192 neurons on. With few steps W W.T does not pay.
+    All are functions of (net, x, y, eps, atk_iters, box), and plain is `common.plain_pgd`. Four steps of both are compared.
+    Raises RunError where they differ.
     """
     if net.W.device.type != "cpu" or compiled(_follow_neurons) is None:
         return plain
+    way = functools.partial(checked, among_compiled(net, len(y) * atk_iters, box), plain)
+    few = x[:8].detach()
+    found, exact = (steps(net, few, y[:8], eps, 4, box) for steps in (way, plain))
+    # Where the gradient or f vanishes, rounding alone decides.
+    size = torch.linalg.vector_norm(net.value_and_input_gradient(few + exact[0])[1], dim=1, keepdim=True)
+    unit_f, unit_gradient = usual_sizes(net, few)
+    must_agree(COMPILED, "plain_pgd", (found[0] - exact[0]) * (size / eps), 10 * unit_gradient)
+    must_agree(COMPILED, "plain_pgd", (found[1] ^ exact[1]) * net.f(few).abs(), unit_f)
+    return way
+
+
+def among_compiled(net, steps: int, box: bool):
+    """`by_neurons` or `by_prediction`, whichever is faster for so many steps of single examples.
+
+    Measured at eps 0.2 and 1, `by_neurons` is four times as fast at m = d, and no faster near m = 40 d or from 8,192 neurons
+    on. With few steps W W.T does not pay.
+    """
     if box or net.width > min(40 * net.d, 8192, steps):
-        return functools.partial(checked, by_prediction, plain)
-    W = net.W[:, : net.d]
-    return functools.partial(checked, functools.partial(by_neurons, K=W @ W.T), plain)
+        return by_prediction
+    W = net.W[:, : net.d].detach()
+    return functools.partial(by_neurons, K=W @ W.T)
 
 
 def checked(way, plain, net, x, y, eps, atk_iters, box):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from lib import must_agree
+from lib.guard import must_agree
 from lib.pgd_kernels import COMPILED, compiled
 
 import numpy as np

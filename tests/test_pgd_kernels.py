@@ -39,15 +39,16 @@ def pgd_by(monkeypatch):
     """A function that has `common.pgd` take one of the ways."""
 
     def choose(way):
-        if way != "plain":
-            pytest.importorskip("numba")
+        if way == "plain":
+            monkeypatch.setattr(pgd_kernels, "compiled", lambda function: None)
+            return
+        pytest.importorskip("numba")
 
-        def chosen(net, plain, steps, box):
+        def chosen(net, steps, box):
             W = net.W[:, : net.d].detach()
-            compiled = functools.partial(WAYS[way], **({"K": W @ W.T} if way == "neurons" else {}))
-            return plain if way == "plain" else functools.partial(pgd_kernels.checked, compiled, plain)
+            return functools.partial(WAYS[way], **({"K": W @ W.T} if way == "neurons" else {}))
 
-        monkeypatch.setattr(pgd_kernels, "fastest", chosen)
+        monkeypatch.setattr(pgd_kernels, "among_compiled", chosen)
 
     return choose
 
@@ -268,7 +269,8 @@ def test_without_numba_nothing_is_compiled(monkeypatch, capsys):
     def as_without():
         pgd_kernels.numba_or_none.cache_clear()
         pgd_kernels.compiled.cache_clear()
-        way = pgd_kernels.fastest(TwoLayerNet(6, 40), common.plain_pgd, steps=10**6, box=False)
+        x, y = torch.rand(8, 6), torch.ones(8)
+        way = pgd_kernels.fastest(TwoLayerNet(6, 40), common.plain_pgd, x, y, 0.1, 10, box=False)
         return way is common.plain_pgd, capsys.readouterr().err
 
     try:
