@@ -25,6 +25,7 @@ QUANTITIES = {
     "η‖∇f‖²": lambda row: row["eta_mean"] * row["grad_norm_mean"] ** 2,
     "no flip": itemgetter("no_flip"),
     "deviation": lambda row: row["max_deviation"] / row["V"],
+    "test error": lambda row: 100 * row["test_error"],
 }
 
 
@@ -92,12 +93,6 @@ def figure2(runs, *inputs, C0=10):
     return grouped(rows, "normalize", "width", "C0")
 
 
-def mean_error(runs, inputs):
-    for rows in figure2(runs, inputs).values():
-        errors, seeds = [100 * row["test_error"] for row in rows], len(grouped(rows, "seed"))
-        yield Estimate(np.mean(errors), min(errors), max(errors), seeds, -math.inf, 1, any(map(ended_by_T, rows)))
-
-
 def slopes(rows, symbol):
     """The exponents in d of the quantity, one of each seed, over all d and from d = 100 on."""
     over_all, used = exponents(rows, QUANTITIES[symbol])
@@ -136,8 +131,8 @@ def grows_with_C0(runs, symbol):
     return [estimate(factors, 1, math.inf, steps) for factors, steps in grown if len(factors)]
 
 
-def none_beyond(runs, symbol, most, scripts):
-    rows = [row for script in scripts for row in runs[script]]
+def none_beyond(runs, symbol, most, scripts, inputs=(*INPUTS,)):
+    rows = [row for script in scripts for row in runs[script] if row.get("normalize", 1) in inputs]
     worst = max(map(QUANTITIES[symbol], rows), default=0)
     return [Estimate(worst, worst, worst, len(grouped(rows, "seed")), -math.inf, most)] if rows else []
 
@@ -214,17 +209,17 @@ is, *no* if nothing they allow is, *open* otherwise or if T ended the runs that 
 estimates, such as one for each m or d, is *yes* or *likely* if all of them are that at least, and *no* if one of them is.
 
 Cells have the best estimates, and in brackets all that is allowed: by the 95% t interval over seeds and by the runs on
-either side, of which one below the level counts only if T did not end it, since more epochs might lift it; for exponents
-in d by the fit from d = 100 on; for growth by every step of C0; for test errors by single networks. "T cut off" counts the
-estimates that T may have kept out of their tolerance. One seed has no interval and allows *likely* at most. All tolerances
-are ours: 0.1 for exponents, the others are in the first column.
+either side, except one below the level that T cut off, since more epochs might lift it; for exponents in d by the fit from d =
+100 on; for growth by every step of C0. "T cut off" counts the estimates that T may have kept out of their tolerance. One seed
+has no interval and allows *likely* at most. All tolerances are ours: 0.1 for exponents, the others are in the first column.
 
 {claims}
 *Bias and box*: the trained bias and, in Figure 4, the clipping to [0, 1] of the authors' scripts. *Norm 1*: trained on
 inputs scaled as the theorem assumes, as all in Figure 4. *Cap*: the most that any classifier can reach. *T*: most epochs.
-An asterisk: T ended a run that decides. Exponents of ε and V are of each level below that three d or m pass. The smallest
-balls cannot learn, whatever the attack: clean training in them loses as much
-([docs/sensitivity.md](../docs/sensitivity.md)).
+An asterisk: T ended a run that decides. Exponents of ε and V are fitted at each level that three d or m pass, or more. The
+smallest balls cannot learn, whatever the attack: clean training in them loses as much
+([docs/sensitivity.md](../docs/sensitivity.md)). The heights of the paper's curves, which it draws but does not print, were not
+compared.
 
 ## Exponents in d (Figure 2)
 
@@ -245,8 +240,8 @@ falls more slowly, because ‖x‖ grows like √d.
 # Each claim with its tolerance, the digits and the unit of its numbers, and a function that gives Estimates, with what it
 # takes beside the runs of one protocol.
 CLAIMS = [
-    ("Test errors are below 1% (§5.1, pixels)", 2, "%", mean_error, 0),
-    ("Test errors are below 1% (§5.1, norm 1)", 2, "%", mean_error, 1),
+    ("Every test error is below 1% (§5.1, pixels)", 2, "% at most", none_beyond, "test error", 1, SCRIPTS[:1], [0]),
+    ("Every test error is below 1% (§5.1, norm 1)", 2, "% at most", none_beyond, "test error", 1, SCRIPTS[:1], [1]),
     ("‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, pixels)", 2, "", powers_of_d, ["‖δ‖/‖x‖"], -0.6, -0.4, 0),
     ("‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, norm 1)", 2, "", powers_of_d, ["‖δ‖/‖x‖"], -0.6, -0.4, 1),
     ("‖∇f‖ grows like d^0.5 (Fig. 2, pixels)", 2, "", powers_of_d, ["‖∇f‖"], 0.4, 0.6, 0),
@@ -264,7 +259,16 @@ CLAIMS = [
     ("The ε of 5% goes like d^−0.5 (§5.2; cap at ε√d = 4 ≥ 95%)", 2, "", powers_of_places, "left", [0.05]),
     ("V for robust networks goes like m^−0.5 (§5.2)", 2, "", powers_of_places, "right", LEVELS["right"]),
     ("Robust accuracy is high past V√m = 25 (95%; §5.2)", 1, "%", robust_past_25),
-    ("Below V√m = 25 it soon drops to 0 (5% at ≥ 12.5: our reading)", 1, "", passes, "right", 0.05, 12.5, math.inf),
+    (
+        "Below V√m = 25 it soon drops to 0 (5% only from 12.5 on: our reading)",
+        1,
+        "",
+        passes,
+        "right",
+        0.05,
+        12.5,
+        math.inf,
+    ),
     ("Every network lies in its lazy ball (§5)", 3, " V", none_beyond, "deviation", 1, SCRIPTS),
     ("The projection keeps test accuracy (1 point of the largest V's; §5.2)", 1, " points lost", accuracy_lost, 0),
     ("The same where robust accuracy is 10% or more", 1, " points lost", accuracy_lost, 0.1),

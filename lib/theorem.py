@@ -44,7 +44,7 @@ def mean_gradient_change(network: dict) -> float:
 
 def span(values, digits: int = 2) -> str:
     """The least and the largest of the values."""
-    return "–".join(least_and_most(values, digits))
+    return "–".join(least_and_most([*values], digits))
 
 
 def slopes_in_d(networks: list[dict], quantity: Callable) -> list[float]:
@@ -72,6 +72,11 @@ def yes_or_no(good: bool) -> str:
     return "yes" if good else "no"
 
 
+def holds(broken) -> str:
+    """Whether of the digits of each network, bool (n,), the bound is broken by no more than γ."""
+    return yes_or_no(all(one.mean() <= GAMMA for one in broken))
+
+
 def fails_up_to(networks: list[dict], fails: Callable, what: str) -> tuple[str, str]:
     """Up to which d some network of each C0 fails, in words, and the verdict: a W that does not fail shows nothing."""
     failing = grouped([network for network in networks if fails(network)], "C0")
@@ -92,7 +97,7 @@ def one_C2_flips(networks: list[dict], needed: Callable = needed_C2) -> tuple[st
     words = ", ".join(f"{max(map(needed, own)):g} at C0 = {C0:g}" for C0, own in grouped(flips, "C0").items())
     end, verdict = growth(networks, 0.1, needed)
     if len(flips) < len(networks):
-        end, _ = no_C2_flips(networks, needed)
+        words, end = f"{words} where one does", no_C2_flips(networks, needed)[0]
     return f"C2 = {words}; {end}" if flips else end, verdict
 
 
@@ -114,24 +119,24 @@ def statements(networks: list[dict]):
     R = [span([one[name] for one in networks], 1) for name in ("R_step", "R_pgd")]
     measured = f"R√d {R[0]} (one step), {R[1]} (PGD); by PGD R√d/log d {power}"
     yield "Robust error is 0.9 or more at R = Õ(1/√d) (Corollary 3.2), at the trained W", measured, word
-    shares = [one["f_in_ball"].max() / value_bound(one) for one in networks]
+    shares = [one["f_in_ball"] / value_bound(one) for one in networks]
     measured = f"means {means('f_at_W0')} at W0, {means('f_at_W')} at W, {means('f_in_ball')} in the ball"
-    measured += f"; at most {decimal(max(shares))} of the bound"
-    yield "\\|f\\| ≤ 2√log(2/γ) + C0 for all W in the ball (Lemma 4.1)", measured, yes_or_no(max(shares) <= 1)
-    least = [*map(least_gradient, networks)]
-    measured = f"at least {span(least)} √d"
-    if min(least) < 0.25:
-        measured += "; " + fails_up_to(networks, lambda one: least_gradient(one) < 0.25, "less than a quarter")[0]
-    yield "‖∇f‖ ≥ √d/4 (Lemma 4.2), at the trained W", measured, yes_or_no(min(least) >= 0.25)
+    measured += f"; at most {decimal(max(share.max() for share in shares))} of the bound"
+    yield "\\|f\\| ≤ 2√log(2/γ) + C0 for all W in the ball (Lemma 4.1)", measured, holds(share > 1 for share in shares)
+    broken = [one["gradient"] < 0.25 for one in networks]
+    measured = f"at least {span(map(least_gradient, networks))} √d, and below √d/4 for at most "
+    measured += f"{max(one.mean() for one in broken):.1%} of a network's digits"
+    yield "‖∇f‖ ≥ √d/4 (Lemma 4.2), at the trained W", measured, holds(broken)
     yield (
         "The same, at a W in the ball with a small ∇f",
         *fails_up_to(networks, lambda one: (one["small_gradient"] < 0.25).mean() > GAMMA, "less"),
     )
-    shares = [one["changeable"].max() / neurons_bound(one) for one in networks]
+    shares = [one["changeable"] / neurons_bound(one) for one in networks]
     did = [one["changed"].mean() / max(1, one["changeable"].mean()) for one in networks]
-    measured = f"at most {decimal(max(shares))} of the bound; {span(did)} of those that can did in training"
+    measured = f"at most {decimal(max(share.max() for share in shares))} of the bound; "
+    measured += f"{span(did)} of those that can did in training"
     says = "At most C0√m + √(m log(1/γ)/2) neurons can change sign in the ball (Lemma 4.3)"
-    yield says, measured, yes_or_no(max(shares) <= 1)
+    yield says, measured, holds(share > 1 for share in shares)
     power, word = growth(networks, -0.1, mean_gradient_change)
     measured = f"{means('gradient_change', 2)} √d at the smallest flipping δ; over √d {power}"
     yield "‖∇f(x + δ) − ∇f(x)‖ = o(√d) (Lemma 4.4), at the trained W", measured, word
@@ -172,18 +177,18 @@ PAGE = """# The theorem and its lemmas, on trained networks
 
 The paper's bounds are for any one x of norm 1, hold for all W in the ball at once, and may fail with probability γ over W0 and
 a. Here they are held against every fourth test digit, scaled to norm 1, of {count} networks with {draws} different W0, at γ =
-{gamma}. *Yes* means that no digit of any network breaks the bound. Where the paper leaves a constant open, *yes* means that what
-it bounds grows no faster than d^0.1, and for Lemma 4.4 that the change over √d falls faster than d^−0.1. Such a fit over a few
-d is no proof. Nor is a *no* at small d a refutation: the theorem is for large d.
+{gamma}. *Yes* means that no more than γ of the digits of any network break the bound. Where the paper leaves a constant open,
+*yes* means that what it bounds grows no faster than d^0.1, and for Lemma 4.4 that the change over √d falls faster than d^−0.1.
+Such a fit over a few d is no proof. Nor is a *no* at small d a refutation: the theorem is for large d.
 
 {statements}
 C2 is the least of those tried for which the step |η| = C2/‖∇f‖² flips every digit. The largest |f| and the neurons that can
 change sign are exact, over all W in the ball. The W with a small ∇f has every neuron moved against ∇f, at right angles to x. It
-shortens ∇f by about C0/2, the O(1) in the proof of Lemma 4.2, and breaks the lemma if more than 1% of the digits have less than
-√d/4. R is the radius at which 10% of the digits are still classified correctly, after the smallest step or 20 steps of PGD; log
-d stands for the logarithms that Õ hides.
+shortens ∇f by about C0/2, the O(1) in the proof of Lemma 4.2. R is the radius at which 10% of the digits are still classified
+correctly, after the smallest step or 20 steps of PGD; log d stands for the logarithms that Õ hides.
 
 Theorem 3.1 also asks for d^2.4 ≤ m ≤ C4 exp(d^0.24), where d^2.4 is 2,265 at d = 25, 63,096 at d = 100 and 8.8 million at d =
-784. Of the paper's own d and m in Figure 2 four meet it: d = 25 with m = 10,000 and 100,000, d = 49 and 100 with m = 100,000.
+784. Of the paper's own d and m in Figure 2 four meet the lower bound: d = 25 with m = 10,000 and 100,000, d = 49 and 100 with m =
+100,000. The upper one is 9 C4 at d = 25 and 141 C4 at d = 784.
 
 {networks}"""

@@ -60,6 +60,12 @@ def test_all_that_keeps_to_the_paper_is_a_yes_but_for_a_search_that_found_nothin
     assert "|C2 = 4 at C0 = 10; like d^0.00 at C0 = 10|" in theorem.as_markdown(THREE)
 
 
+def test_a_bound_may_fail_for_no_more_than_gamma_of_the_digits():
+    few = network(784, gradient=np.array([0.2] + 99 * [0.7]), f_in_ball=np.array([14.61] + 99 * [3]))
+    assert verdicts([*THREE, few]) == ALL_FITS
+    assert "below √d/4 for at most 1.0% of a network's digits|yes|" in theorem.as_markdown([*THREE, few])
+
+
 @pytest.mark.parametrize(
     ("line", "broken"),
     [
@@ -104,7 +110,7 @@ def test_networks_trained_adversarially_have_a_line_of_their_own():
     networks = [*THREE, *(network(d, trained="adversarial", eps=0.1) for d in (100, 400, 784))]
     assert verdicts(networks) == ["yes", *ALL_FITS]
     text = theorem.as_markdown([*networks, network(25, trained="adversarial", eps=0.8, flipped=flips(99))])
-    assert "|C2 = 4 at C0 = 10; no C2 ≤ 20 flips all up to d = 25 at C0 = 10|no|" in text
+    assert "|C2 = 4 at C0 = 10 where one does; no C2 ≤ 20 flips all up to d = 25 at C0 = 10|no|" in text
 
 
 def test_what_is_measured_is_of_test_digits_of_norm_1(measured, lazy_net):
