@@ -64,6 +64,8 @@ def test_a_bound_may_fail_for_no_more_than_gamma_of_the_digits():
     few = network(784, gradient=np.array([0.2] + 99 * [0.7]), f_in_ball=np.array([14.61] + 99 * [3]))
     assert verdicts([*THREE, few]) == ALL_FITS
     assert "below √d/4 for at most 1.0% of a network's digits|yes|" in theorem.as_markdown([*THREE, few])
+    more = network(784, gradient=np.array(2 * [0.2] + 98 * [0.7]))
+    assert "below √d/4 for at most 2.0% of a network's digits|no|" in theorem.as_markdown([*THREE, more])
 
 
 @pytest.mark.parametrize(
