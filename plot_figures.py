@@ -816,7 +816,7 @@ def draw_theorem(networks: list[dict]) -> Figure:
         at = np.prod(ends ** [0.75, 0.25])
         neurons.text(at, 1.1 * C0 * at**0.5, rf"{C0:g}$\sqrt{{m}}$", color="tab:green", rotation=25)
     neurons.set(title="Lemma 4.3: neurons that can change sign\n(hollow), and that did", xlabel="$m$")
-    neurons.set(xscale="log", yscale="log", xlim=ends)
+    neurons.set(xscale="log", yscale="log", xlim=ends, ylabel="neurons")
     tick_each(neurons, [*widths])
     tick_log(neurons)
     flips.set(
