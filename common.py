@@ -229,9 +229,16 @@ class LazyBall:
         self.W0, self.V = W0, V
 
     @torch.no_grad()
+    def distances(self, W: torch.Tensor) -> torch.Tensor:
+        """||w_s - w_{s,0}|| of each neuron s: (m,). By blocks of rows, since all of W - W0 would be as large as W."""
+        rows = max(1, 2**18 // W.shape[1])
+        buffer = torch.empty_like(self.W0[:rows])
+        blocks = zip(W.split(rows), self.W0.split(rows))
+        return torch.cat([torch.linalg.vector_norm(torch.sub(w, w0, out=buffer[: len(w)]), dim=1) for w, w0 in blocks])
+
     def deviation(self, W: torch.Tensor) -> torch.Tensor:
         """||W - W0||_{2,inf}, a scalar tensor (Section 2, "Notation")."""
-        return torch.stack([torch.linalg.vector_norm(moved, dim=1).max() for _, _, moved in self._moved(W)]).max()
+        return self.distances(W).max()
 
     @torch.no_grad()
     def project(self, W: torch.Tensor) -> None:
@@ -240,15 +247,14 @@ class LazyBall:
         Rows inside stay as they are, bit for bit. A row outside stops short of the border by `rounding`, so that its
         distance, measured again, is V at most.
         """
-        for w, w0, moved in self._moved(W):
-            distance = torch.linalg.vector_norm(moved, dim=1)
-            # In float64, since float32 would round V, up as often as down.
-            outside = distance.double() > self.V
-            share = torch.where(outside, max(self.V - self.rounding, 0) / distance, 1)
-            # A row whose distance overflows becomes NaN, and is not put back on W0 as if nothing were wrong.
-            share += 0 * distance
-            # lerp counts from the nearer end: exact for rows inside, and no larger than w0 and V for those far outside.
-            torch.lerp(w0, w, share[:, None], out=w)
+        distance = self.distances(W)
+        # In float64, since float32 would round V, up as often as down.
+        outside = distance.double() > self.V
+        share = torch.where(outside, max(self.V - self.rounding, 0) / distance, 1)
+        # A row whose distance overflows becomes NaN, and is not put back on W0 as if nothing were wrong.
+        share += 0 * distance
+        # lerp counts from the nearer end: exact for rows inside, and no larger than W0 and V for those far outside.
+        torch.lerp(self.W0, W, share[:, None], out=W)
 
     def longest_move(self, gradient: LossGradient, lengths: torch.Tensor, lr: float) -> float:
         """The furthest that a step of SGD may move a row of W; lengths (n,) are the ||x_i||.
@@ -262,16 +268,6 @@ class LazyBall:
     def rounding(self) -> float:
         """How far rounding to float32 can move a row of W in one update, at most, while W is in the ball."""
         return torch.finfo(torch.float32).eps * (torch.linalg.vector_norm(self.W0, dim=1).max().item() + self.V)
-
-    def _moved(self, W):
-        """Blocks of W's rows, W0's and those of W - W0, the latter in one small buffer: whole, it would be as large as W.
-
-        A norm of the whole W - W0, such as Frobenius', must be put together from all blocks before any is projected.
-        """
-        rows = 2**18 // max(1, W.shape[1])
-        buffer = torch.empty_like(self.W0[:rows])
-        for w, w0 in zip(W.split(rows), self.W0.split(rows)):
-            yield w, w0, torch.sub(w, w0, out=buffer[: len(w)])
 
 
 # ------------------------------------------------------------------- what the theorem speaks of (Sections 3 and 4)
