@@ -120,11 +120,15 @@ def section_5_1(seeds, size=14, width=1000, C0=10):
     print_row("§5.1, mean over seeds", "test error", "‖δ‖", "‖∇f‖", "η")
     print("|---" * 5 + "|")
     print_row("the authors' (quoted)", *quoted["5.1"])
-    forms = "{:.2%} ± {:.2%}", "{:.3f} ± {:.3f}", "{:.2f} ± {:.2f}", "{:.4f} ± {:.4f}"
+    forms = ".2%", ".3f", ".2f", ".4f"
     for name, rows in zip(("their procedure here", "our protocol with `--bias`", "our protocol"), zip(*by_seed)):
-        columns = [(statistics.mean(of), statistics.stdev(of) if len(of) > 1 else math.nan) for of in zip(*rows)]
-        print_row(name, *(form.format(*column) for form, column in zip(forms, columns)))
+        print_row(name, *map(mean_and_deviation, zip(*rows), forms))
     print()
+
+
+def mean_and_deviation(values, form):
+    both = [statistics.mean(values), *([statistics.stdev(values)] if len(values) > 1 else [])]
+    return " ± ".join(f"{value:{form}}" for value in both)
 
 
 @torch.no_grad()
