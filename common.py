@@ -1,7 +1,7 @@
 """The paper in code, in its own order: the digits, the network, the lazy ball, the smallest step, PGD.
 
 ntk_normal.py trains until the lazy ball is left (Section 5.1), advtrain.py trains against PGD inside it (Section 5.2);
-both are made of what is here. Files, options and compiled code are in lib/.
+both are made of what is here. Files, options, compiled code and the checks of closed forms are in lib/.
 
 The paper is "Adversarial Robustness is at Odds with Lazy Training" (Wang, Ullah, Mianjy and Arora, NeurIPS 2022);
 sections, definitions and theorems named below are its own. Shapes: n examples, d = size * size pixels, m = width.
@@ -212,7 +212,7 @@ def sgd_step(W: torch.Tensor, gradient: LossGradient, lr: float) -> None:
 
 
 def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> None:
-    """Check that the closed forms above are those of net.f and `loss`, on a few of the examples (lib/guard.py). Raises RunError."""
+    """Check by a few examples that the closed forms fit net.f and `loss`: see `guard.check_closed_forms`. Raises RunError."""
     guard.check_closed_forms(net, x, y, loss, loss_gradient)
 
 
@@ -231,7 +231,7 @@ class LazyBall:
     @torch.no_grad()
     def distances(self, W: torch.Tensor) -> torch.Tensor:
         """||w_s - w_{s,0}|| of each neuron s: (m,). By blocks of rows, since all of W - W0 would be as large as W."""
-        rows = max(1, 2**18 // W.shape[1])
+        rows = 2**18 // max(1, W.shape[1])
         buffer = torch.empty_like(self.W0[:rows])
         blocks = zip(W.split(rows), self.W0.split(rows))
         return torch.cat([torch.linalg.vector_norm(torch.sub(w, w0, out=buffer[: len(w)]), dim=1) for w, w0 in blocks])
@@ -542,7 +542,7 @@ def pgd(
 def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, start=0, plain=None):
     """What `pgd` returns, as (delta, robust) for one chunk of examples after the other, from the example start on.
 
-    plain is the attack on one chunk, if not `plain_pgd` another function like it.
+    plain is another attack on one chunk, a function like `plain_pgd`, in its place; nothing of it is compiled.
     """
     guard.check_attack(net, x, y, eps, box, loss)
     way = plain or pgd_kernels.fastest(net, plain_pgd, x, y, eps, atk_iters, box)

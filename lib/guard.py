@@ -1,6 +1,7 @@
-"""Checks that the closed forms of common.py fit its network and its loss: who changes one alone gets one line, no number.
+"""Checks of what training and attacks are given, and that closed forms and compiled code fit the network and the loss.
 
-Closed forms are compared with autograd on a few examples. net is a `common.TwoLayerNet`, x (n, d), y (n,).
+Whoever changes one of these alone gets one line and no number. Closed forms are compared with autograd on a few examples.
+net is a `common.TwoLayerNet`, x (n, d), y (n,), loss and loss_gradient are those of common.py.
 """
 
 import math
@@ -14,7 +15,7 @@ import torch
 def must_agree(one: str, other: str, difference, unit) -> None:
     """Raise RunError unless difference, a tensor (n,) or (n, d), is below 1e-4 unit, (n,) or (), for a quarter of the n.
 
-    Not for all, since rounding may turn a neuron on in one of them and off in the other.
+    one and other are the names of what was subtracted. Not for all n, since rounding may turn a neuron on in one of them and off in the other.
     """
     off = (difference.flatten(1) if difference.dim() > 1 else difference[:, None]).norm(dim=1)
     if 4 * (off <= 1e-4 * unit).sum() < len(off):
@@ -48,7 +49,7 @@ def usual_sizes(net, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def check_smallest_step(net, x: torch.Tensor, step) -> None:
-    """Check that the smallest step is one of net.f, by f and its gradient at eight of the examples x. Raises RunError."""
+    """Check that a `common.SmallestStep` is one of net.f, by f and its gradient at eight of the examples x. Raises RunError."""
     check_input_gradient(net, x)
     (f, gradient), (unit_f, unit_gradient) = net.value_and_input_gradient(x[:8]), usual_sizes(net, x[:8])
     difference = step.grad_norm[:8] - torch.linalg.vector_norm(gradient, dim=1)
@@ -57,10 +58,7 @@ def check_smallest_step(net, x: torch.Tensor, step) -> None:
 
 
 def check_closed_forms(net, x: torch.Tensor, y: torch.Tensor, loss: Callable, loss_gradient: Callable) -> None:
-    """Check that the closed forms are those of net.f and loss, that only W is trained, and that labels are -1 and +1.
-
-    loss and loss_gradient are those of common.py. Raises RunError.
-    """
+    """Check that the closed forms are those of net.f and loss, only W is trained and labels are -1 and +1. Raises RunError."""
     names = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
     if names != ["W"]:
         raise RunError(f"this code trains W only, and the network is to train {', '.join(names) or 'nothing'}")
@@ -68,10 +66,9 @@ def check_closed_forms(net, x: torch.Tensor, y: torch.Tensor, loss: Callable, lo
     check_input_gradient(net, x)
     few = x[:4].detach()
     right = torch.where(net.f(10 * few) < 0, -1, 1).to(y.dtype)
-    check_loss_gradient(net, few, y[:4], loss, loss_gradient)
     # Far from f = 0 on either side, too: a loss may have kinks.
-    check_loss_gradient(net, 10 * few, right, loss, loss_gradient)
-    check_loss_gradient(net, 10 * few, -right, loss, loss_gradient)
+    for some_x, some_y in ((few, y[:4]), (10 * few, right), (10 * few, -right)):
+        check_loss_gradient(net, some_x, some_y, loss, loss_gradient)
 
 
 def check_loss_gradient(net, x: torch.Tensor, y: torch.Tensor, loss: Callable, loss_gradient: Callable) -> None:

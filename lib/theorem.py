@@ -97,7 +97,7 @@ def one_C2_flips(networks: list[dict], needed: Callable = needed_C2) -> tuple[st
     words = ", ".join(f"{max(map(needed, own)):g} at C0 = {C0:g}" for C0, own in grouped(flips, "C0").items())
     end, verdict = growth(networks, 0.1, needed)
     if len(flips) < len(networks):
-        words, end = f"{words} where one does", no_C2_flips(networks, needed)[0]
+        words, end = f"{words}, where a C2 flips all", no_C2_flips(networks, needed)[0]
     return f"C2 = {words}; {end}" if flips else end, verdict
 
 
@@ -177,7 +177,7 @@ PAGE = """# The theorem and its lemmas, on trained networks
 
 The paper's bounds are for any one x of norm 1, hold for all W in the ball at once, and may fail with probability γ over W0 and
 a. Here they are held against every fourth test digit, scaled to norm 1, of {count} networks with {draws} different W0, at γ =
-{gamma}. *Yes* means that no more than γ of the digits of any network break the bound. Where the paper leaves a constant open,
+{gamma}. *Yes* means that no more than γ of the digits of any network break a bound, and that C2 flips all. Where the paper leaves a constant open,
 *yes* means that what it bounds grows no faster than d^0.1, and for Lemma 4.4 that the change over √d falls faster than d^−0.1.
 Such a fit over a few d is no proof. Nor is a *no* at small d a refutation: the theorem is for large d.
 

@@ -37,18 +37,17 @@ WAYS_AND_BOX = [(way, box) for way in WAYS for box in (False, True) if (way, box
 @pytest.fixture
 def pgd_by(monkeypatch):
     """A function that has `common.pgd` take one of the ways."""
+    fastest = pgd_kernels.fastest
 
     def choose(way):
-        if way == "plain":
-            monkeypatch.setattr(pgd_kernels, "compiled", lambda function: None)
-            return
-        pytest.importorskip("numba")
-
         def chosen(net, steps, box):
             W = net.W[:, : net.d].detach()
             return functools.partial(WAYS[way], **({"K": W @ W.T} if way == "neurons" else {}))
 
+        if way != "plain":
+            pytest.importorskip("numba")
         monkeypatch.setattr(pgd_kernels, "among_compiled", chosen)
+        monkeypatch.setattr(pgd_kernels, "fastest", fastest if way != "plain" else lambda net, plain, *others: plain)
 
     return choose
 
