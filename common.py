@@ -532,7 +532,7 @@ def pgd(
 
     Returns (delta (n, d), the last iterates; robust (n,) bool, True where y f(x + delta) > 0 at EVERY iterate,
     delta = 0 included). On a CPU with numba a compiled way gives the same, up to rounding, in a fraction of the time.
-    Raises RunError as `guard.check_attack` does.
+    Raises RunError as `guard.check_attack` and `pgd_kernels.fastest` do.
     """
     delta, robust = zip(*pgd_in_chunks(net, x, y, eps, atk_iters, box))
     return torch.cat(delta), torch.cat(robust)
@@ -566,7 +566,7 @@ def robust_accuracy(
     """The share of the n examples that the attack leaves rightly classified, PGD at every iterate.
 
     Another attack is a generator like `pgd_in_chunks`, as `advtrain.adversarial_training` takes it. Raises RunError as
-    `guard.check_attack` does.
+    `pgd` does.
     """
     robust = [robust for _, robust in attack(net, x, y, eps, atk_iters, box)]
     return torch.cat(robust).double().mean().item()

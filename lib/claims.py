@@ -218,7 +218,8 @@ estimates, such as one for each m or d, is *yes* or *likely* if all of them are 
 Cells have the best estimates, and in brackets all that is allowed: by the 95% t interval over seeds and by the runs on
 either side, except one below the level that T cut off, since more epochs might lift it; for exponents in d by the fit from d =
 100 on; for growth by every step of C0. "T cut off" counts the estimates that T may have kept out of their tolerance. One seed
-has no interval and allows *likely* at most. All tolerances are ours, but for the 1%: 0.1 for exponents, the others are in the first column.
+has no interval and allows *likely* at most. All tolerances are ours, but for the 1%: 0.1 for exponents, the others are in the
+first column.
 
 {claims}
 *Bias and box*: the trained bias and, in Figure 4, the clipping to [0, 1] of the authors' scripts. *Norm 1*: trained on

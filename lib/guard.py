@@ -15,7 +15,8 @@ import torch
 def must_agree(one: str, other: str, difference, unit) -> None:
     """Raise RunError unless difference, a tensor (n,) or (n, d), is below 1e-4 unit, (n,) or (), for a quarter of the n.
 
-    one and other are the names of what was subtracted. Not for all n, since rounding may turn a neuron on in one of them and off in the other.
+    one and other are the names of what was subtracted. Not for all n, since rounding may turn a neuron on in one of them and
+    off in the other.
     """
     off = (difference.flatten(1) if difference.dim() > 1 else difference[:, None]).norm(dim=1)
     if 4 * (off <= 1e-4 * unit).sum() < len(off):
