@@ -6,7 +6,7 @@ import sys
 from typing import NamedTuple
 
 # Networks as small as here gain nothing from threads, which other processes beside would make wait for one another.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import common
 import ntk_normal
