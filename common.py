@@ -230,8 +230,11 @@ class LazyBall:
 
     @torch.no_grad()
     def distances(self, W: torch.Tensor) -> torch.Tensor:
-        """||w_s - w_{s,0}|| of each neuron s: (m,). By blocks of rows, since all of W - W0 would be as large as W."""
-        rows = 2**18 // max(1, W.shape[1])
+        """||w_s - w_{s,0}|| of each neuron s: (m,). By blocks of rows, since all of W - W0 would be as large as W.
+
+        On a CPU a block stays in its caches; on a GPU small ones would wait for each other.
+        """
+        rows = (2**26 if W.is_cuda else 2**18) // max(1, W.shape[1])
         buffer = torch.empty_like(self.W0[:rows])
         blocks = zip(W.split(rows), self.W0.split(rows))
         return torch.cat([torch.linalg.vector_norm(torch.sub(w, w0, out=buffer[: len(w)]), dim=1) for w, w0 in blocks])

@@ -81,18 +81,6 @@ def test_training_that_is_past_a_ball_it_has_to_give_again_starts_anew(digits, t
     assert [exited.steps for exited in exits()] == [first, second] and "starts anew" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_gives_what_the_cpu_gives(digits):
-    nets = TwoLayerNet(25, 300), TwoLayerNet(25, 300).cuda()
-    assert torch.equal(nets[0].W0, nets[1].W0.cpu())
-    for net in nets:
-        x, y = digits.train_x.to(net.W.device), digits.train_y.to(net.W.device)
-        list(train_until_exit(net, x, y, [0.2], lr=0.1, bs=64, T=1))
-    torch.testing.assert_close(nets[0].W, nets[1].W.cpu(), atol=1e-4, rtol=0)
-    step, cuda_step = (common.smallest_step(net, digits.test_x.to(net.W.device)) for net in nets)
-    torch.testing.assert_close(step.delta_norm, cuda_step.delta_norm.cpu(), rtol=1e-2, atol=1e-3)
-
-
 @pytest.mark.parametrize("normalize", [False, True])
 def test_every_column_is_what_the_library_says(tmp_path, script, normalize):
     options = "--num1 3 --num2 8 --size 6 --width 12 --C0 2 --bias --bs 50 --lr 0.2 --T 7 --seed 5 --device cpu"
