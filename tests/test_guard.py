@@ -115,6 +115,7 @@ def square(f, y):
         (hinge, lambda f, y: -y * torch.sigmoid(-y * f), "loss_gradient no longer fits"),
         (hinge, lambda f, y: -y, "loss_gradient no longer fits"),  # right where y f < 1
         (hinge, lambda f, y: -1.01 * y * (y * f < 1), "loss_gradient no longer fits"),
+        (common.loss, lambda f, y: -y * torch.sigmoid(-y * f) * (f.abs() > 5), "loss_gradient no longer fits"),
         (hinge, lambda f, y: -y * (y * f < 1), None),
         (square, lambda f, y: 2 * (f - y), "loss rises with y f"),
     ],
