@@ -74,7 +74,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
     """Train adversarially in the lazy ball of radius V, attack the test set, append the row (Section 5.2, Figure 4)."""
     config = command_line.configuration(args, COLUMNS, C0=C0, V=V)
     results = Results(args.out, script, COLUMNS, summary)
-    checkpoint = Checkpoint(args.checkpoint_dir, script, config, device=args.device, seconds=args.checkpoint_seconds)
+    checkpoint = Checkpoint(args.checkpoint_dir, script, config, seconds=args.checkpoint_seconds)
     with checkpoint.exclusive():
         if not results.missing([config], force=args.force, saving=bool(args.save_dir)):
             return

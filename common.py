@@ -154,7 +154,7 @@ def in_chunks(width: int, *tensors: torch.Tensor):
     """
     if len({len(tensor) for tensor in tensors}) > 1:
         raise RunError("there must be as many labels y as inputs x")
-    activations = torch.cuda.mem_get_info()[0] // 200 if tensors[0].is_cuda else 2**19
+    activations = torch.cuda.mem_get_info(tensors[0].device)[0] // 200 if tensors[0].is_cuda else 2**19
     return zip(*(tensor.split(max(128, activations // width)) for tensor in tensors))
 
 
@@ -347,7 +347,7 @@ def gradient_and_flips(net: TwoLayerNet, x: torch.Tensor, v: torch.Tensor, C2: l
 @torch.no_grad()
 def changeable_neurons(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
     """|S_v|, how many neurons are on at x for some W in the lazy ball of radius V and off for another: (n,) (Lemma 4.3)."""
-    least, most = _ends_of_ball(net, x, V).sort(dim=0).values
+    least, most = _ends_of_ball(net, x, V).aminmax(dim=0)
     return ((least <= 0) & (most > 0)).sum(dim=1)
 
 

@@ -50,7 +50,6 @@ def main():
         args.checkpoint_dir,
         SCRIPT,
         shared | {"C0": "-".join(f"{config['C0']:g}" for config in configs)},
-        device=args.device,
         seconds=args.checkpoint_seconds,
         shared=shared,
     )

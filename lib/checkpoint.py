@@ -42,11 +42,11 @@ class Checkpoint:
     keeps other processes away, if not all of it.
     """
 
-    def __init__(self, folder: Path, script: str, config: dict, device: str, seconds: float, shared=None):
+    def __init__(self, folder: Path, script: str, config: dict, seconds: float, shared=None):
         self.path = Path(folder) / run_name(script, config, ".checkpoint")
         self.lock = Path(folder) / run_name(script, shared or config, ".lock")
         self.seconds, self.saved_at = seconds, time.monotonic()
-        self.identity = config | {"device": device, "torch": str(torch.__version__), "data": []}
+        self.identity = config | {"torch": str(torch.__version__), "data": []}
         self.run = " ".join([script, *(f"{column}={value}" for column, value in config.items())])
         usual = DATA | {"attack": "l2", "bias": 0, "box": 0, "normalize": 0}
         named = [column for column, value in usual.items() if config.get(column, value) != value]
@@ -103,7 +103,7 @@ class Checkpoint:
         """Give run the state that was saved, its tensors in place, if there is one; returns the seconds until then.
 
         From now on signals wait until the next `save_if_due`, which comes with the next step, or until `exclusive` ends.
-        data: the tensors trained on. A file that is damaged, is another run's, device's or PyTorch's or of other data, has other
+        data: the tensors trained on. A file that is damaged, is another run's or PyTorch's or of other data, has other
         names or shapes than run has, or a state, a dict, that does not fit, is set aside with a warning. Raises RunError
         where the file cannot be read now.
         """

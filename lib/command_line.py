@@ -117,6 +117,8 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     for folder in filter(None, (args.save_dir, args.checkpoint_dir, args.log and args.log.parent)):
         check_folder(folder)
     args.checkpoint_dir = args.checkpoint_dir or args.out.parent / "checkpoints"
+    # Some containers let a GPU, and some users a CPU, round products to fewer digits: steps would be others.
+    torch.set_float32_matmul_precision("highest")
     # Threads that share a small network wait for each other, on a busy machine most of the time.
     if args.width < 2000 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
@@ -147,7 +149,9 @@ def run(main, script: str) -> None:
     except RunError as error:
         sys.exit(f"{name}: error: {error}")
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not re.search("out of memory|allocate memory", str(error)):
+        if isinstance(error, RuntimeError) and not re.search(
+            "out of memory|allocate memory|CUBLAS_STATUS_ALLOC_FAILED", str(error)
+        ):
             raise
         sys.exit(f"{name}: error: out of memory ({' '.join(str(error).split())})")
     except stopping.Stopped as stopped:

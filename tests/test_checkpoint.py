@@ -34,8 +34,8 @@ def test_the_clock_counts_earlier_seconds(now):
     assert clock.seconds() == 9
 
 
-def a_checkpoint(folder, seed=0, device="cpu", seconds=0.0):
-    return Checkpoint(folder, "any", {"seed": seed}, device, seconds)
+def a_checkpoint(folder, seed=0, seconds=0.0):
+    return Checkpoint(folder, "any", {"seed": seed}, seconds)
 
 
 def a_run(columns=2, **others):
@@ -77,7 +77,6 @@ def test_a_damaged_or_foreign_checkpoint_is_set_aside(tmp_path, capsys):
     flipped = [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(0, len(whole), len(whole) // 50)]
     foreign = [
         (whole, {"seed": 1}, a_run(), {}),
-        (whole, {"device": "cuda"}, a_run(), {}),
         (whole, {}, a_run(columns=3), {}),
         (whole, {}, a_run(batch=0), {}),
         (whole, {}, a_run(), {"data": (torch.ones(1),)}),
@@ -158,7 +157,7 @@ def test_a_run_does_not_go_on_with_other_data(name, tmp_path, script, monkeypatc
 
 
 def test_the_file_of_a_run_that_ended_is_removed_with_what_kills_left(tmp_path):
-    ended, other = (Checkpoint(tmp_path, "any", {"C0": C0}, "cpu", seconds=0) for C0 in ("[12]", "1"))
+    ended, other = (Checkpoint(tmp_path, "any", {"C0": C0}, seconds=0) for C0 in ("[12]", "1"))
     for saving in (ended, other):
         saving.save_if_due(a_run(), Clock())
     (tmp_path / f"{ended.path.name}.123.part").write_text("half")

@@ -173,6 +173,12 @@ def test_other_errors_keep_their_traceback(message):
         command_line.run(lambda: fail(RuntimeError(message)), "any.py")
 
 
+def test_a_run_takes_whole_float32_products(script, tmp_path):
+    torch.set_float32_matmul_precision("medium")
+    assert script("ntk_normal.py", "--size", 5, "--width", 20, "--T", 1, "--out", tmp_path / "rows.csv").code == 0
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_characters_that_the_terminal_lacks_do_not_end_a_run(monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     monkeypatch.setattr(sys, "stdout", terminal)

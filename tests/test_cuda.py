@@ -48,7 +48,7 @@ def test_attacks(nets, digits, attack, box):
 
 
 def test_projection():
-    W0 = torch.randn(300_000, 25, device="cuda")  # of several blocks
+    W0 = torch.randn(3_000_000, 25, device="cuda")  # of several blocks
     ball, W = common.LazyBall(W0, V=0.5), W0 + 0.12 * torch.randn_like(W0)
     distance = torch.linalg.vector_norm(W - W0, dim=1)
     torch.testing.assert_close(ball.distances(W), distance)
@@ -58,16 +58,17 @@ def test_projection():
     assert torch.equal(projected[distance < 0.5], W[distance < 0.5])
 
 
-def test_training_goes_on_from_a_checkpoint(digits, tmp_path):
-    x, y = digits.train_x.cuda(), digits.train_y.cuda()
+@pytest.mark.parametrize("begun_on", ["cpu", "cuda"])
+def test_training_goes_on_from_a_checkpoint(digits, tmp_path, capsys, begun_on):
+    def exits(device, radii):
+        saving = Checkpoint(tmp_path, "any", {}, seconds=0)  # saves at every step
+        x, y = digits.train_x.to(device), digits.train_y.to(device)
+        return train_until_exit(TwoLayerNet(25, 60).to(device), x, y, radii, 0.1, 64, 9, saving)
 
-    def exits(radii):
-        saving = Checkpoint(tmp_path, "any", {}, "cuda", seconds=0)  # saves at every step
-        return train_until_exit(TwoLayerNet(25, 60).cuda(), x, y, radii, 0.1, 64, 9, saving)
-
-    first = next(exits([0.1, 0.3]))
-    (second,) = exits([0.3])
-    (expected,) = train_until_exit(TwoLayerNet(25, 60).cuda(), x, y, [0.3], 0.1, 64, 9)
+    first = next(exits(begun_on, [0.1, 0.3]))
+    (second,) = exits("cuda", [0.3])
+    assert "going on from" in capsys.readouterr().err
+    (expected,) = train_until_exit(TwoLayerNet(25, 60), digits.train_x, digits.train_y, [0.3], 0.1, 64, 9)
     assert first.steps < second.steps and abs(second.steps - expected.steps) <= 2
 
 

@@ -74,7 +74,7 @@ def test_a_network_that_has_moved_before_leaves_its_ball_where_it_does(digits):
 
 def test_training_that_is_past_a_ball_it_has_to_give_again_starts_anew(digits, tmp_path, capsys):
     def exits():
-        saving = Checkpoint(tmp_path, "any", {}, "cpu", seconds=0)  # saves at every step
+        saving = Checkpoint(tmp_path, "any", {}, seconds=0)  # saves at every step
         yield from train_until_exit(TwoLayerNet(25, 60), digits.train_x, digits.train_y, [0.1, 0.3], 0.1, 64, 9, saving)
 
     first, second = (exited.steps for exited in exits())

@@ -85,7 +85,7 @@ def test_of_signals_that_come_again_only_ctrl_c_ends_at_once_what_is_training(te
 
 
 def test_a_signal_after_the_last_save_ends_the_process_once_the_row_is_there(tmp_path, terminal):
-    saving, rows = Checkpoint(tmp_path, "any", {"seed": 0}, "cpu", seconds=0), []
+    saving, rows = Checkpoint(tmp_path, "any", {"seed": 0}, seconds=0), []
     run = SimpleNamespace(W=torch.ones(2, 2))
     with pytest.raises(stopping.Stopped) as stopped, stopping.listening(), saving.exclusive():
         saving.save_if_due(run, Clock())

@@ -94,7 +94,8 @@ def test_sigterm_to_a_sweep_with_jobs_is_passed_on_to_the_runs(tmp_path):
     long = {"width": 300, "size": 10, "C0": 900, "checkpoint-seconds": 0.1, "out": str(tmp_path / "rows.csv")}
     runs = [("ntk_normal.py", {"seed": seed, **long}) for seed in range(3)]
     code = f"import sys; from sweeps import lines; sys.exit(lines.run_each({runs}, jobs=2))"
-    sweep = subprocess.Popen([sys.executable, "-c", code], cwd=lines.ROOT, **PIPES)
+    no_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    sweep = subprocess.Popen([sys.executable, "-c", code], cwd=lines.ROOT, env=no_gpu, **PIPES)
     while len(list(tmp_path.glob("checkpoints/*.checkpoint"))) < 2 and sweep.poll() is None:
         time.sleep(0.1)
     sweep.send_signal(signal.SIGTERM)
