@@ -117,7 +117,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     for folder in filter(None, (args.save_dir, args.checkpoint_dir, args.log and args.log.parent)):
         check_folder(folder)
     args.checkpoint_dir = args.checkpoint_dir or args.out.parent / "checkpoints"
-    # Some containers let a GPU, and some users a CPU, round products to fewer digits: steps would be others.
+    # With TF32, which some containers switch on, a GPU's products have three digits.
     torch.set_float32_matmul_precision("highest")
     # Threads that share a small network wait for each other, on a busy machine most of the time.
     if args.width < 2000 and "OMP_NUM_THREADS" not in os.environ:
