@@ -117,8 +117,6 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     for folder in filter(None, (args.save_dir, args.checkpoint_dir, args.log and args.log.parent)):
         check_folder(folder)
     args.checkpoint_dir = args.checkpoint_dir or args.out.parent / "checkpoints"
-    # With TF32, which some containers switch on, a GPU's products have three digits.
-    torch.set_float32_matmul_precision("highest")
     # Threads that share a small network wait for each other, on a busy machine most of the time.
     if args.width < 2000 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
@@ -140,6 +138,8 @@ def run(main, script: str) -> None:
     name = Path(script).name
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a path may have what the terminal's encoding lacks
+    # With TF32, which some containers switch on, a GPU's products have three digits.
+    torch.set_float32_matmul_precision("highest")
     try:
         given = [word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--")]
         if twice := [word for word in given if given.count(word) > 1]:
