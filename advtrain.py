@@ -24,7 +24,7 @@ from common import (
     save_network,
     sgd_step,
 )
-from lib import RunError, command_line, finite
+from lib import RunError, command_line, finite, guard
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
 from lib.results import CURVES, Results, append_row, code_version, data_in_words, ended_by_T, numbers
@@ -165,8 +165,8 @@ def adversarial_training(
 
     With log, it calls log(epoch=, train_loss=, train_robust_acc=, deviation_over_V=) before the first epoch and after each.
 
-    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite, W leaves the ball, and where
-    `check_closed_forms` does, ValueError where the attack leaves examples out or yields other shapes.
+    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite, W leaves the ball, the attack
+    leaves examples out or yields other shapes, and where `check_closed_forms` does.
     """
     check_closed_forms(net, x, y)
     W, ball = net.W.detach(), LazyBall(net.W0, V)
@@ -178,14 +178,9 @@ def adversarial_training(
     progress = Progress(checkpoint.title, range(run.epoch, T + 1), unit="epoch")
     deviation = ball.deviation(W).item()
     for run.epoch in progress:
-        for delta, robust in attack(net, x, y, eps, atk_iters, box, start=run.attacked):
-            part = slice(run.attacked, run.attacked + len(delta))
-            if delta.shape != x[part].shape or robust.shape != y[part].shape or robust.dtype != torch.bool:
-                raise ValueError("the attack must yield delta (k, d) and robust (k,), bool")
-            run.delta[part], run.robust[part], run.attacked = delta.detach(), robust, part.stop
+        for part, delta, robust in guard.parts_attacked(attack, net, x, y, eps, atk_iters, box, run.attacked):
+            run.delta[part], run.robust[part], run.attacked = delta, robust, part.stop
             checkpoint.save_if_due(run, clock)
-        if run.attacked != len(y):
-            raise ValueError(f"the attack gave delta for {run.attacked} of {len(y)} examples")
         robust_now = run.robust.double().mean().item()
         if log and run.batch == 0:
             loss_now = mean_loss(net, x + run.delta, y)

@@ -68,12 +68,18 @@ def load_digits(
 def two_digits(
     images: MNIST, num1: int, num2: int, size: int, normalize: bool = False, antialias: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """x (n, size * size) and y (n,) of the two digits: see `load_digits`. Other data like MNIST's, uint8 (n, h, w), will do."""
-    label = images.targets.reshape(len(images.targets), -1)[:, 0]  # QMNIST has more columns, of who wrote the digit
+    """x (n, size * size) and y (n,) of the two digits: see `load_digits`. Other data like MNIST's, uint8 (n, h, w), will do.
+
+    Raises RunError where the images do not have both digits, or are others.
+    """
+    pixels, label = torch.as_tensor(images.data), torch.as_tensor(images.targets)
+    if pixels.dtype != torch.uint8 or pixels.dim() != 3:
+        raise RunError(f"images must be uint8, of shape (n, h, w), not {pixels.dtype}, {tuple(pixels.shape)}")
+    label = label.reshape(len(label), -1)[:, 0]  # QMNIST has more columns, of who wrote the digit
     chosen = (label == num1) | (label == num2)
     if len(label[chosen].unique()) < 2:
         raise RunError(f"{num1} and {num2} are no two digits of these images")
-    pixels = images.data[chosen].unsqueeze(1).float() / 255
+    pixels = pixels[chosen].unsqueeze(1).float() / 255
     x = resize(pixels, [size, size], InterpolationMode.BILINEAR, antialias=antialias).flatten(1)
     y = torch.where(label[chosen] == num2, 1.0, -1.0)
     return (F.normalize(x, dim=1) if normalize else x), y
@@ -168,7 +174,8 @@ def loss(f: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def mean_loss(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> float:
-    """The mean `loss` over all n examples. Raises RunError where it is not finite."""
+    """The mean `loss` over all n examples. Raises RunError where it is not finite, and as `guard.check_labels`."""
+    guard.check_labels(y)
     losses = [loss(net.f(part_x), part_y) for part_x, part_y in in_chunks(net.width, x, y)]
     return finite(torch.cat(losses).double().mean().item())
 
@@ -278,7 +285,11 @@ class LazyBall:
 
 @torch.no_grad()
 def flipped(net: TwoLayerNet, x: torch.Tensor, C2: list[float]) -> torch.Tensor:
-    """Where the step delta = eta grad f(x) with |eta| = C2/||grad f(x)||^2 flips f's sign: (len(C2), n), bool (Theorem 3.1)."""
+    """Where the step delta = eta grad f(x) with |eta| = C2/||grad f(x)||^2 flips f's sign: (len(C2), n), bool (Theorem 3.1).
+
+    Raises RunError as `guard.check_input_gradient`.
+    """
+    guard.check_input_gradient(net, x)
     f, gradient = net.value_and_input_gradient(x)
     unit = _unit_step(f, gradient)
     return torch.stack([f * net.f(x + size * unit) < 0 for size in C2])
@@ -308,9 +319,9 @@ def _ends_of_ball(net, x, V):
 
 @torch.no_grad()
 def move_to_largest_value(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
-    """The v (n, d) with ||v|| = V for which w_s = w_{s,0} + sgn(a_s) v has the largest |f(x)| in the lazy ball. Without bias."""
-    least, most = (_ends_of_ball(net, x, V).relu() @ net.a).abs()
-    return torch.where(most >= least, V, -V)[:, None] * F.normalize(x, dim=1)
+    """The v (n, d or d + 1) with ||v|| = V for which w_s = w_{s,0} + sgn(a_s) v has the largest |f(x)| in the lazy ball."""
+    least, most = (_ends_of_ball(net, x, V).relu() @ net.a + net.output_bias).abs()
+    return torch.where(most >= least, V, -V)[:, None] * F.normalize(net.weighted_input(x), dim=1)
 
 
 @torch.no_grad()
@@ -569,9 +580,9 @@ def robust_accuracy(
     """The share of the n examples that the attack leaves rightly classified, PGD at every iterate.
 
     Another attack is a generator like `pgd_in_chunks`, as `advtrain.adversarial_training` takes it. Raises RunError as
-    `pgd` does.
+    `pgd` does, and where the attack leaves examples out or yields other shapes.
     """
-    robust = [robust for _, robust in attack(net, x, y, eps, atk_iters, box)]
+    robust = [robust for _, _, robust in guard.parts_attacked(attack, net, x, y, eps, atk_iters, box)]
     return torch.cat(robust).double().mean().item()
 
 
@@ -598,6 +609,7 @@ def load_network(path: Path) -> tuple[TwoLayerNet, dict]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         config = dict(saved)["config"]
         net = TwoLayerNet(config["d"], config["width"], config["seed"], bool(config["bias"]))
+        net.to(saved["state_dict"]["W"].dtype)
         net.load_state_dict(saved["state_dict"])
     except Exception as error:  # whatever a file that is something else leads to
         reason = " ".join([type(error).__name__, *str(error).split()])

@@ -24,7 +24,7 @@ from common import (
     sgd_step,
     smallest_step,
 )
-from lib import RunError, command_line, finite, sgd_kernels
+from lib import RunError, command_line, finite, guard, sgd_kernels
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
 from lib.progress import Progress
 from lib.results import CURVES, Results, append_row, code_version, data_in_words, ended_by_T, numbers
@@ -147,7 +147,7 @@ def train_until_exit(
 ) -> Iterator[Exit]:
     """SGD on the logistic loss until net leaves the largest of the lazy balls, or for T epochs (Section 5.1).
 
-    Yields an `Exit` for each of the radii V, ascending, of the balls B_{2,inf}(W0, V). While the caller handles
+    Yields an `Exit` for each of the radii V of the balls B_{2,inf}(W0, V), the smallest first. While the caller handles
     it, net is the last iterate INSIDE that ball; training then goes on from the iterate outside. Batches of bs
     examples are taken in the order of x (n, d) and y (n,), the same every epoch. With a `Checkpoint` it saves its
     state now and then, and goes on from the one it finds.
@@ -160,7 +160,7 @@ def train_until_exit(
     """
     check_closed_forms(net, x, y)
     sgd = sgd_kernels.fastest(net, x, y, bs, loss_gradient, sgd_step)
-    W, ball, radii = sgd.W, LazyBall(sgd.W0, max(radii)), list(radii)
+    W, ball, radii = sgd.W, LazyBall(sgd.W0, max(radii)), sorted(radii)
     lengths = torch.linalg.vector_norm(net.weighted_input(x), dim=1)
     batches = list(zip(sgd.batches, y.split(bs), lengths.split(bs)))
     run = SimpleNamespace(W=W, radii=radii, step=0)  # what a checkpoint keeps
@@ -215,11 +215,12 @@ def train_until_exit(
 
 
 def attack(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> dict:
-    """The row's columns that the smallest step on every test example gives; means and standard deviations over x.
+    """The row's columns that the smallest step on every test example gives; means and standard deviations over x (n, d).
 
     Steps that never flip are counted in no_flip and left out of delta_norm, rel_delta and eta; rel_delta, the
     ratio ||delta||/||x||, also leaves out images that downsampling made all zero.
     """
+    guard.check_labels(y)
     started = time.perf_counter()
     step = smallest_step(net, x)
     input_norm = torch.linalg.vector_norm(x.double(), dim=1)

@@ -46,7 +46,9 @@ from lib import ROOT, RunError, claims, command_line, results, theorem
 from lib.files import check_folder, write_whole
 from lib.groups import (
     ADVERSARIAL_SETTINGS,
+    AXES,
     DATA,
+    DEFAULTS,
     SETTINGS,
     by_settings,
     crossing,
@@ -64,7 +66,17 @@ from lib.groups import (
     width_of_figure3,
 )
 from lib.progress import note, say, warn
-from lib.results import cap_key, ended_by_T, key_columns, most_epochs, numbers, read_caps, read_rows, results_files
+from lib.results import (
+    cap_key,
+    configuration_columns,
+    ended_by_T,
+    key_columns,
+    most_epochs,
+    numbers,
+    read_caps,
+    read_rows,
+    results_files,
+)
 from lib.ticks import cell_edges, tick_each, tick_log
 from sweeps import figure2, figure3, figure4_left, figure4_right, lines
 
@@ -267,9 +279,13 @@ def read_runs(folders: list[Path], script: str) -> list[dict]:
     """The rows of all the script's results files in the folders as `numbers`, one of each run: the last folder's last.
 
     Of a folder's rows that differ in T alone one that T ended gives way to a longer run. Says on stderr how many rows of
-    a later folder are of shorter runs than an earlier one's. Raises RunError where a file cannot be read.
+    a later folder are of shorter runs than an earlier one's. Raises RunError where a file cannot be read, or has a column of
+    the user's own that runs would be averaged over.
     """
     columns, rows = COLUMNS[script], []
+    if added := {*configuration_columns(columns)} - {*DEFAULTS[script]} - AXES:
+        names = ", ".join(sorted(added))
+        raise RunError(f"figures would average over {names}: add it to DEFAULTS and DESCRIPTIONS in lib/groups.py")
     key = key_columns(script, columns)
     for folder in folders:
         own = [numbers(row) for path in results_files(folder, script) for row in read_rows(path, columns)]
@@ -285,7 +301,7 @@ def read_runs(folders: list[Path], script: str) -> list[dict]:
 def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:
     """The runs of a part's grid, as (script, options), that the rows lack some row of, and how many runs it has."""
     script, grid = GRIDS[part]
-    defaults = SETTINGS if script == "ntk_normal" else ADVERSARIAL_SETTINGS | {"bias": 0, "box": 0}
+    defaults = DEFAULTS[script] | ({} if script == "ntk_normal" else {"bias": 0, "box": 0})
     runs, lacking, there = list(grid(**choice)), [], set()
     for name, options in runs:
         wanted = defaults | {"V" if option == "gap" else option: value for option, value in options.items()}
@@ -612,13 +628,18 @@ def draw_bound(ax, scale, symbol):
 
 
 def draw_learning(path: Path) -> Figure:
-    """What --log wrote of each run over its epochs; a kill may make an epoch come twice. Raises RunError."""
-    rows = {(row["run"], row["epoch"]): row for row in map(numbers, read_rows(path, results.CURVES))}
-    if not rows:
+    """What --log wrote of each run over its epochs. Raises RunError.
+
+    A run that came to an epoch again, after a kill or with --force, is drawn from there as it went the last time.
+    """
+    runs = {}
+    for row in map(numbers, read_rows(path, results.CURVES)):
+        before = runs.get(row["run"], [])
+        runs[row["run"]] = [*(earlier for earlier in before if earlier["epoch"] < row["epoch"]), row]
+    if not runs:
         raise RunError(f"{path} has no rows")
-    runs = grouped(rows.values(), "run")
     shared = set.intersection(*(set(run.split()) for run in runs))
-    panels = [column for column in LEARNING if any(math.isfinite(row[column]) for row in rows.values())]
+    panels = [column for column in LEARNING if any(math.isfinite(row[column]) for own in runs.values() for row in own)]
     drawn, axes = plt.subplots(1, len(panels), figsize=(2.3 * len(panels), 2.6), layout="constrained", squeeze=False)
     axes = axes[0]
     for ax, column in zip(axes, panels):

@@ -14,6 +14,7 @@ from lib import RunError, stopping
 from lib.files import locked, run_name, write_whole
 from lib.groups import DATA
 from lib.progress import note, warn
+from lib.results import code_version, perhaps_other_code
 
 import torch
 from filelock import Timeout
@@ -90,7 +91,7 @@ class Checkpoint:
         self.saved_at = time.monotonic()
         content = io.BytesIO()
         try:
-            torch.save({"run": self.identity, "seconds": seconds, **vars(run)}, content)
+            torch.save({"run": self.identity, "code": code_version(), "seconds": seconds, **vars(run)}, content)
             content.write(zlib.crc32(content.getbuffer()).to_bytes(4, "big"))
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, content.getbuffer())
@@ -116,7 +117,7 @@ class Checkpoint:
                 raise ValueError
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             reason = "does not fit this run"
-            identity, seconds = saved.pop("run"), saved.pop("seconds")
+            identity, code, seconds = saved.pop("run"), saved.pop("code", ""), saved.pop("seconds")
             if identity == self.identity and _shapes(saved) == _shapes(vars(run)) and fits(saved):
                 reason = None
         except FileNotFoundError:
@@ -131,7 +132,7 @@ class Checkpoint:
                 os.replace(self.path, aside)
             warn(f"the checkpoint {self.path} {reason}; it is now {aside.name}, and the run starts anew")
             return 0.0
-        note(f"going on from {self.path}")
+        note(f"going on from {self.path}{perhaps_other_code(code)}")
         for name, value in saved.items():
             if isinstance(value, torch.Tensor):
                 getattr(run, name).detach().copy_(value)

@@ -283,8 +283,7 @@ def by_protocol(rows, caps):
     """
     runs, settings = {name: {} for name in PROTOCOLS.values()}, {}
     for script, every in rows.items():
-        usual = groups.SETTINGS if script == "ntk_normal" else groups.ADVERSARIAL_SETTINGS
-        usual = {setting: value for setting, value in usual.items() if setting not in ("bias", "normalize")}
+        usual = {name: value for name, value in groups.DEFAULTS[script].items() if name not in ("bias", "normalize")}
         sets = groups.by_settings(usual, [row for row in every if row["bias"] == row.get("box", row["bias"])])
         most = max(sorted(sets), key=lambda own: len(sets[own][0]), default=())
         taken = sets.get(most, [[]])[0]

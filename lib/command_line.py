@@ -114,9 +114,12 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
         parser.error(f"--num1 and --num2 must be two different digits, not {args.num1} twice")
     if args.log and any(belongs(args.log, script) for script in SCRIPTS):
         parser.error(f"--log must not be named like the rows of a script, as {args.log.name} is")
+    if args.log and args.log.resolve() == args.out.resolve():
+        parser.error("--log and --out must be two files")
     for folder in filter(None, (args.save_dir, args.checkpoint_dir, args.log and args.log.parent)):
         check_folder(folder)
     args.checkpoint_dir = args.checkpoint_dir or args.out.parent / "checkpoints"
+    torch.manual_seed(args.seed)  # for attacks of the user's own that draw random numbers: here nothing does
     # Threads that share a small network wait for each other, on a busy machine most of the time.
     if args.width < 2000 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)

@@ -17,6 +17,9 @@ import numpy as np
 DATA = {"dataset": "MNIST", "num1": 0, "num2": 1, "antialias": 0}
 SETTINGS = DATA | {"bias": 0, "normalize": 0, "bs": 64, "lr": 0.1}
 ADVERSARIAL_SETTINGS = DATA | {"attack": "l2", "bs": 32, "lr": 0.01, "atk_iters": 100, "patience": 20}
+DEFAULTS = {"ntk_normal": SETTINGS, "advtrain": ADVERSARIAL_SETTINGS, "advtraingap": ADVERSARIAL_SETTINGS}
+# The other columns that say which run a row is: figures have them on axes, as curves or in panels, or take means over them.
+AXES = {"size", "d", "width", "C0", "V", "eps", "bias", "box", "T", "seed"}
 
 # How a setting is described: in the name of a file, which LaTeX and shells take as it is, and in words.
 DESCRIPTIONS = {
@@ -60,8 +63,9 @@ def describe(settings: tuple) -> tuple[list[str], list[str]]:
     pair = [values.pop(name, SETTINGS[name]) for name in ("num1", "num2")]
     names, words = [], []
     if pair != [SETTINGS["num1"], SETTINGS["num2"]]:
-        names.append("digits{}and{}".format(*pair))
-        words.append("digits {} and {}".format(*pair))
+        kind = "classes" if "dataset" in values else "digits"
+        names.append("{}{}and{}".format(kind, *pair))
+        words.append("{} {} and {}".format(kind, *pair))
     for setting, value in values.items():
         in_name, in_words = DESCRIPTIONS[setting]
         names.append(in_name.format(value.replace(".", "p")))  # LaTeX takes a point for the start of the ending

@@ -32,6 +32,8 @@ def check_labels(y: torch.Tensor) -> None:
 @torch.enable_grad()
 def check_input_gradient(net, x: torch.Tensor) -> None:
     """Check that `value_and_input_gradient` is that of net.f, by autograd on eight of the examples x. Raises RunError."""
+    if not torch.isfinite(x).all():
+        raise RunError("inputs x must be finite numbers")
     x = x[:8].detach().requires_grad_()
     f = net.f(x)
     (gradient,) = torch.autograd.grad(f.sum(), x)
@@ -66,9 +68,9 @@ def check_closed_forms(net, x: torch.Tensor, y: torch.Tensor, loss: Callable, lo
     check_labels(y)
     check_input_gradient(net, x)
     few = x[:4].detach()
-    right = torch.where(net.f(10 * few) < 0, -1, 1).to(y.dtype)
-    # Far from f = 0 on either side, too: a loss may have kinks.
-    for some_x, some_y in ((few, y[:4]), (10 * few, right), (10 * few, -right)):
+    ones, right = y.new_ones(len(few)), torch.where(net.f(100 * few) < 0, -1, 1).to(y.dtype)
+    # A loss may treat its two classes differently, and have kinks far from f = 0, on either side.
+    for some_x, some_y in ((few, ones), (few, -ones), (100 * few, right), (100 * few, -right)):
         check_loss_gradient(net, some_x, some_y, loss, loss_gradient)
 
 
@@ -98,3 +100,18 @@ def check_attack(net, x: torch.Tensor, y: torch.Tensor, eps: float, box: bool, l
         raise RunError("with a box inputs must lie in [0, 1]: x + delta is clipped to it")
     if (loss(torch.linspace(-20, 20, 9), torch.ones(9)).diff() > 0).any():
         raise RunError("PGD lowers y f, and this loss rises with y f: write an attack that raises it (docs/python.md)")
+
+
+def parts_attacked(attack: Callable, net, x, y, eps, atk_iters, box, start=0):
+    """What the attack yields from the example start on, as (slice of the examples, delta, robust). Raises RunError.
+
+    It does where the attack, a generator like `common.pgd_in_chunks`, yields other shapes or leaves examples out.
+    """
+    for delta, robust in attack(net, x, y, eps, atk_iters, box, start=start):
+        part = slice(start, start + len(delta))
+        if delta.shape != x[part].shape or robust.shape != y[part].shape or robust.dtype != torch.bool:
+            raise RunError("the attack must yield delta (k, d) and robust (k,), bool")
+        yield part, delta.detach(), robust
+        start = part.stop
+    if start != len(y):
+        raise RunError(f"the attack gave delta for {start} of {len(y)} examples")

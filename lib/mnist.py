@@ -21,8 +21,10 @@ def read(data_dir: Path, dataset: str = "MNIST") -> tuple[MNIST, MNIST]:
 
     They are unpacked into a temporary folder: data_dir may be read-only, and any number of processes may read it at
     once. Raises RunError where a file is missing or, by its md5 sum, another one (these data sets have files of the same
-    names), or cannot be read, or the temporary folder has no space.
+    names), or cannot be read, the temporary folder has no space, or there is no such data set.
     """
+    if dataset not in DATASETS:
+        raise RunError(f"there is no data set {dataset}; choose from {', '.join(DATASETS)}")
     kind = DATASETS[dataset]
     files = kind.resources if isinstance(kind.resources, list) else kind.resources["train"] + kind.resources["test"]
     download = f"[D({str(data_dir)!r}, train=train, download=True) for train in (True, False)]"

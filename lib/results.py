@@ -37,6 +37,7 @@ class Results:
 
     def __init__(self, path: Path, script: str, columns: list[str], summary):
         self.path, self.script, self.columns, self.summary = Path(path), script, columns, summary
+        code_version()  # now, since a commit may come while the run goes
         if others := [other for other in SCRIPTS if other != script and belongs(self.path, other)]:
             raise RunError(f"{path} is for the rows of {others[0]}.py; choose another --out")
         with _locked(self.path):
@@ -62,7 +63,7 @@ class Results:
                 missing.append(config)
             else:
                 unsaved = " and saves its network" if saving else ""
-                other = "" if same[-1].get("code") in (None, code_version()) else ", made by other code"
+                other = perhaps_other_code(same[-1].get("code", ""))
                 again = f"--force runs it again{unsaved}"
                 say(f"skipped: it has its row already{other} ({again})\n{self.summary(same[-1])}")
         return missing
@@ -136,13 +137,17 @@ def _read(path):
 def _header(path, text, columns):
     header = text.partition("\n")[0].replace('"', "").split(",") if text else columns
     if sorted(header) != sorted(columns) and sorted(header) != sorted(name for name in columns if name not in ADDED):
-        raise RunError(f"{path} has other columns than expected: choose another file, or move it away")
+        differ = " and ".join(sorted({*header} ^ {*columns})) or "some twice"
+        raise RunError(f"{path} has other columns than expected ({differ}): choose another file, or move it away")
     return header
 
 
 def numbers(row: dict) -> dict[str, float | str]:
     """The row with floats for its cells, but for text. Raises ValueError, also for what cannot be."""
-    number = {column: value if column in TEXT else float(value) for column, value in row.items()}
+    # pandas leaves cells that are nan empty.
+    number = {
+        column: value if column in TEXT else float("nan" if value == "" else value) for column, value in row.items()
+    }
     for column, value in number.items():
         most = 1 if column in SHARES else row.get("V") if column == "max_deviation" else math.inf
         # Of networks that no step flips there are no means, and of Section 5.1's curves no robust accuracy.
@@ -172,6 +177,12 @@ def code_version() -> str:
         if (ROOT / ".git").exists():
             return subprocess.run(command, capture_output=True, text=True).stdout.strip()
     return ""
+
+
+def perhaps_other_code(code: str) -> str:
+    """Words for what was made by this `code_version`, unless it is known to be today's."""
+    # Changed code, of a +, may have changed again since; without git nobody knows.
+    return "" if code == code_version() and code.isalnum() else ", perhaps made by other code"
 
 
 def ended_by_T(row: dict) -> bool:

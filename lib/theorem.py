@@ -112,8 +112,10 @@ def statements(networks: list[dict]):
     def means(name, digits=1):
         return span([one[name].mean() for one in networks], digits)
 
+    says = "One C2 flips every image, at every d (Theorem 3.1)"
     for trained, own in grouped(networks, "trained").items():
-        yield f"One C2 flips every image, at every d (Theorem 3.1), after {trained}", *one_C2_flips(own)
+        yield f"{says}, after {trained}", *one_C2_flips(own)
+        says = "The same"
     yield "The same, at the W in the ball with the largest \\|f\\|", *one_C2_flips(networks, needed_at_largest_value)
     yield "The same, at a W in the ball with a small ∇f", *no_C2_flips(networks, needed_at_small_gradient)
     power, word = growth(networks, 0.1, lambda one: one["R_pgd"] / math.log(one["d"]))

@@ -98,8 +98,10 @@ def test_an_attack_of_ones_own_may_use_autograd_and_must_leave_no_example_out(di
         yield from ((delta, robust.float()) for delta, robust in closed_form(*others, **start))
 
     for attack, reason in ((half, "150 of 300"), (shares, "must yield")):
-        with pytest.raises(ValueError, match=reason):
+        with pytest.raises(RunError, match=reason):
             adversarial_training(nets[0], x, y, V=0.1, eps=0.1, atk_iters=1, attack=attack, **schedule)
+        with pytest.raises(RunError, match=reason):
+            common.robust_accuracy(nets[0], x, y, 0.1, 1, attack=attack)
     robust = next(closed_form(nets[0], x, y, 0.1, 1, False))[1].double().mean().item()
     assert common.robust_accuracy(nets[0], x, y, 0.1, 1, attack=closed_form) == robust
 

@@ -75,6 +75,11 @@ def test_two_digits_of_another_data_set():
     assert y.tolist() == [1 if label == 2 else -1 for label, _ in expected]
     for row, (_, picture) in zip(x, expected):
         torch.testing.assert_close(row, F.avg_pool2d(picture[None], 2).flatten())
+    listed = SimpleNamespace(data=pictures.numpy(), targets=images.targets.tolist())
+    assert torch.equal(common.two_digits(listed, 7, 2, 4)[0], x)
+    for other in (pictures / 255, pictures[..., None].expand(-1, -1, -1, 3)):
+        with pytest.raises(RunError, match="images must be uint8, of shape"):
+            common.two_digits(SimpleNamespace(data=other, targets=images.targets), 7, 2, 4)
     scaled, _ = common.two_digits(images, 7, 2, 4, normalize=True)
     torch.testing.assert_close(scaled, x / x.norm(dim=1, keepdim=True))
 
@@ -154,15 +159,16 @@ def test_loss_and_accuracy_are_those_of_all_chunks_together():
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_saved_network_is_loaded_with_its_configuration(tmp_path, bias):
-    net, config = TwoLayerNet(9, 20, seed=4, bias=bias), {"d": 9, "width": 20, "seed": 4, "bias": int(bias)}
+    net, config = TwoLayerNet(9, 20, seed=4, bias=bias).double(), {"d": 9, "width": 20, "seed": 4, "bias": int(bias)}
     with torch.no_grad():
-        net.W += 1
+        net.W += 1 / 3
     common.save_network(tmp_path, net, "any", config)
     (path,) = tmp_path.iterdir()
     loaded, its_config = common.load_network(path)
     assert its_config == config
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in loaded.state_dict().items())
-    assert torch.equal(loaded.f(torch.ones(1, 9)), net.f(torch.ones(1, 9)))
+    x = torch.ones(1, 9, dtype=torch.float64)
+    assert torch.equal(loaded.f(x), net.f(x))
 
 
 def test_a_file_that_is_no_network_is_an_error_in_one_line(tmp_path):
@@ -276,15 +282,16 @@ def at_W0(net):
     return other
 
 
-def any_top():
+def any_top(bias=False):
     """A network with a fixed top that is not of +1 and -1."""
-    net = TwoLayerNet(6, 40, seed=3).double()
+    net = TwoLayerNet(6, 40, seed=3, bias=bias).double()
     net.a *= torch.linspace(0.5, 2, 40)
     return net
 
 
-def test_f_is_largest_where_the_move_to_it_leads():
-    net, V = any_top(), 0.4
+@pytest.mark.parametrize("bias", [False, True])
+def test_f_is_largest_where_the_move_to_it_leads(bias):
+    net, V = any_top(bias), 0.4
     x, moved = torch.randn(30, 6, dtype=torch.float64), copy.deepcopy(net)
     for example, v, value in zip(x, common.move_to_largest_value(net, x, V), common.largest_value_in_ball(net, x, V)):
         moved.W.data = net.W0 + net.a.sign()[:, None] * v

@@ -83,11 +83,18 @@ def test_another_activation_in_all_that_is_used_is_trained_and_attacked(leaky, d
 
 
 def test_attacks_from_python_are_refused_too(leaky, digits):
-    leaky(everywhere=False)
     net, x, y = TwoLayerNet(25, 30), digits.test_x, digits.test_y
-    for attack in (lambda: common.smallest_step(net, x), lambda: common.robust_accuracy(net, x, y, 0.1, 5)):
+    attacks = [lambda x: common.smallest_step(net, x), lambda x: common.robust_accuracy(net, x, y, 0.1, 5)]
+    attacks.append(lambda x: common.flipped(net, x, [4]))
+    holes = x.clone()
+    holes[10::2] = math.nan
+    for attack in attacks:
+        with pytest.raises(RunError, match="must be finite"):
+            attack(holes)
+    leaky(everywhere=False)
+    for attack in attacks:
         with pytest.raises(RunError, match=f"value_and_input_gradient {NO_LONGER_FITS}"):
-            attack()
+            attack(x)
 
 
 def slopes(dloss_df):
@@ -109,6 +116,14 @@ def square(f, y):
     return (1 - y * f).square()
 
 
+def weighted(f, y):
+    return F.softplus(-y * f) * (2 + y)
+
+
+def clipped(f, y):
+    return F.softplus(-y * f).clamp(max=2)
+
+
 @pytest.mark.parametrize(
     ("another", "dloss_df", "refused"),
     [
@@ -116,6 +131,8 @@ def square(f, y):
         (hinge, lambda f, y: -y, "loss_gradient no longer fits"),  # right where y f < 1
         (hinge, lambda f, y: -1.01 * y * (y * f < 1), "loss_gradient no longer fits"),
         (common.loss, lambda f, y: -y * torch.sigmoid(-y * f) * (f.abs() > 5), "loss_gradient no longer fits"),
+        (weighted, lambda f, y: -y * torch.sigmoid(-y * f), "loss_gradient no longer fits"),
+        (clipped, lambda f, y: -y * torch.sigmoid(-y * f), "loss_gradient no longer fits"),
         (hinge, lambda f, y: -y * (y * f < 1), None),
         (square, lambda f, y: 2 * (f - y), "loss rises with y f"),
     ],
@@ -218,7 +235,8 @@ def test_a_network_that_trains_more_than_W_or_nothing_is_refused(digits):
 
 def test_labels_that_are_no_signs_or_too_few_are_refused(digits):
     net, x, y = TwoLayerNet(25, 30), digits.test_x, digits.test_y
-    for use in (common.check_closed_forms, common.accuracy, lambda *data: common.pgd(*data, 0.1, 2)):
+    measures = common.accuracy, common.mean_loss, ntk_normal.attack
+    for use in (common.check_closed_forms, *measures, lambda *data: common.pgd(*data, 0.1, 2)):
         for labels in ((y > 0).float(), y[:, None]):
             with pytest.raises(RunError, match="labels y must be -1 and"):
                 use(net, x, labels)

@@ -51,6 +51,11 @@ def made_up_files(folder, dataset, monkeypatch):
     return images
 
 
+def test_a_data_set_that_is_not_known_is_refused():
+    with pytest.raises(RunError, match="no data set CIFAR10; choose from MNIST, Fa"):
+        load_digits(0, 1, 5, dataset="CIFAR10")
+
+
 @pytest.mark.parametrize("dataset", ["FashionMNIST", "KMNIST", "QMNIST"])
 def test_data_sets_like_mnist_are_read_and_have_a_column(tmp_path, monkeypatch, script, dataset):
     images = made_up_files(tmp_path, dataset, monkeypatch)

@@ -52,7 +52,7 @@ def test_the_exit_is_where_a_look_after_every_step_finds_it(digits, bias, sparse
         steps += 1
     net = TwoLayerNet(25, 80, bias=bias).to(number)
     found = []
-    for V, exit in zip(radii, train_until_exit(net, x, y, radii, lr=0.1, bs=64, T=100)):
+    for V, exit in zip(radii, train_until_exit(net, x, y, radii[::-1], lr=0.1, bs=64, T=100)):
         assert exit.left_ball and net.deviation().item() <= V
         found.append((exit.epochs, exit.steps, net.W.detach().clone()))
     assert [exit[:2] for exit in found] == [exit[:2] for exit in expected]

@@ -2,7 +2,7 @@
 
 import common
 import plot_figures
-from lib import results
+from lib import groups, results
 from sweeps import figure2, figure3, figure4_left, lines
 
 import numpy as np
@@ -195,15 +195,29 @@ def test_rows_that_other_programs_saved_with_fewer_digits_count_once(tmp_path):
 def test_learning_curves_are_drawn_of_each_run(tmp_path, draw):
     path, columns = tmp_path / "curves.csv", results.CURVES
     assert "no rows" in draw("--curves", path).stderr
-    for run, epoch in (("a x=1 y=2", 0), ("a x=1 y=2", 1), ("a x=1 y=3", 0), ("a x=1 y=2", 1)):
-        row = dict.fromkeys(columns, 0.5) | {"run": run, "epoch": epoch, "train_robust_acc": "nan"}
+    one, other = "a x=1 y=2", "a x=1 y=3"
+    # The run with y = 2 was begun anew, after it had come to epoch 2.
+    for run, epoch, loss in ((one, 0, 9), (one, 1, 9), (one, 2, 9), (other, 0, 3), (one, 0, 2), (one, 1, 1)):
+        row = dict.fromkeys(columns, 0.5) | {"run": run, "epoch": epoch, "train_loss": loss, "train_robust_acc": "nan"}
         results.append_row(path, columns, row)
     assert draw("--curves", path).code == 0 and (tmp_path / "figures" / "curves.pdf").exists()
     axes = plot_figures.draw_learning(path).axes
     assert [line.get_label() for line in axes[0].lines] == ["y=2", "y=3"]  # what tells the runs apart
+    assert [list(line.get_ydata()) for line in axes[0].lines] == [[2, 1], [3]]
     assert [[list(line.get_xdata()) for line in ax.lines] for ax in axes] == [
         [[0, 1], [0]]
     ] * 3  # none of Section 5.1's robust accuracy
+
+
+def test_runs_are_not_averaged_over_a_column_of_the_users_own(tmp_path, draw, monkeypatch):
+    columns = plot_figures.COLUMNS["advtrain"]
+    monkeypatch.setitem(plot_figures.COLUMNS, "advtrain", ["momentum", *columns])
+    monkeypatch.setitem(results.ADDED, "momentum", "0")
+    write(tmp_path / "advtrain.csv", *at_one_d(5, {0.2: 1}))
+    refused = draw("--figure", 4)
+    assert refused.code == 1 and "error: figures would average over momentum" in refused.stderr
+    monkeypatch.setitem(groups.DEFAULTS, "advtrain", groups.ADVERSARIAL_SETTINGS | {"momentum": 0})
+    assert draw("--figure", 4).code == 0
 
 
 def test_of_one_run_the_users_row_wins(tmp_path):
