@@ -19,7 +19,7 @@ from common import (
     load_digits,
     loss_gradient,
     mean_loss,
-    pgd_in_chunks,
+    pgd,
     robust_accuracy,
     save_network,
     sgd_step,
@@ -149,7 +149,7 @@ def adversarial_training(
     patience: int,
     box: bool = False,
     checkpoint: Checkpoint = NO_CHECKPOINT,
-    attack=pgd_in_chunks,
+    attack: Callable = pgd,
     log: Callable[..., None] | None = None,
 ) -> AdversarialRun:
     """Projected adversarial training in the lazy ball B_{2,inf}(W0, V) (Section 5.2); net is trained in place.
@@ -159,49 +159,44 @@ def adversarial_training(
     epochs, or once more than `patience` epochs in a row raised the robust training accuracy by 1e-4 or less. With
     a `Checkpoint` it saves its state now and then, and goes on from the one it finds.
 
-    Another attack is a generator attack(net, x, y, eps, atk_iters, box, start=0), like `common.pgd_in_chunks`. For the
-    examples from start on it yields delta (k, d) and robust (k,), bool, of as many at a time as it likes. It may use
-    autograd.
+    Another attack is a function attack(net, x, y, eps, atk_iters, box) like `common.pgd`, which returns delta (n, d) and
+    robust (n,), bool. It may use autograd.
 
     With log, it calls log(epoch=, train_loss=, train_robust_acc=, deviation_over_V=) before the first epoch and after each.
 
-    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite, W leaves the ball, the attack
-    leaves examples out or yields other shapes, and where `check_closed_forms` does.
+    Returns an `AdversarialRun`. Raises RunError where the loss becomes NaN or infinite, W leaves the ball, and where
+    `check_closed_forms` and `guard.check_attacked` do.
     """
     check_closed_forms(net, x, y)
     W, ball = net.W.detach(), LazyBall(net.W0, V)
-    # What a checkpoint keeps: within the epoch so many examples are attacked, then so many batches of SGD taken.
-    run = SimpleNamespace(W=W, epoch=0, attacked=0, batch=0, stalled=0, accuracy=-math.inf)
-    run.delta, run.robust = torch.zeros_like(x), torch.zeros_like(y, dtype=torch.bool)
-    clock = Clock(checkpoint.restore(run, (x, y), lambda saved: saved["epoch"] <= T))
+    run = SimpleNamespace(W=W, epoch=0, stalled=0, accuracy=-math.inf)  # what a checkpoint keeps
+    clock = Clock(checkpoint.restore(run, (x, y)))
     # After T epochs of training the attack comes once more, for the measures of the final network.
     progress = Progress(checkpoint.title, range(run.epoch, T + 1), unit="epoch")
     deviation = ball.deviation(W).item()
     for run.epoch in progress:
-        for part, delta, robust in guard.parts_attacked(attack, net, x, y, eps, atk_iters, box, run.attacked):
-            run.delta[part], run.robust[part], run.attacked = delta, robust, part.stop
-            checkpoint.save_if_due(run, clock)
-        robust_now = run.robust.double().mean().item()
-        if log and run.batch == 0:
-            loss_now = mean_loss(net, x + run.delta, y)
+        checkpoint.save_if_due(run, clock)
+        delta, robust = attack(net, x, y, eps, atk_iters, box)
+        guard.check_attacked(delta, robust, x, y)
+        attacked = x.detach() + delta.detach()  # an attack may have asked for gradients
+        robust_now = robust.double().mean().item()
+        if log:
+            loss_now = mean_loss(net, attacked, y)
             log(epoch=run.epoch, train_loss=loss_now, train_robust_acc=robust_now, deviation_over_V=deviation / V)
         stalled = run.stalled + 1 if robust_now - run.accuracy <= 1e-4 else 0
         if run.epoch == T or stalled > patience:
             break
-        inputs = net.weighted_input(x.detach() + run.delta)  # an attack may have asked for gradients in x
-        for batch_x, batch_y in list(zip(inputs.split(bs), y.split(bs)))[run.batch :]:
+        for batch_x, batch_y in zip(net.weighted_input(attacked).split(bs), y.split(bs)):
             sgd_step(W, loss_gradient(W, net.a, net.output_bias, batch_x, batch_y), lr)
             ball.project(W)
-            run.batch += 1
-            checkpoint.save_if_due(run, clock)
-        run.stalled, run.accuracy, run.attacked, run.batch = stalled, robust_now, 0, 0
+        run.stalled, run.accuracy = stalled, robust_now
         if (deviation := finite(ball.deviation(W).item())) > V:
             raise RunError(
                 f"W is {deviation:.8g} from W0, outside the ball of radius {V:.8g}: LazyBall.project is wrong"
             )
         words = f"robust {robust_now:.3f}, deviation {deviation / V:.2f} V"
         progress.show(run.epoch, lambda words=words: words)
-    seconds, steps, train_loss = clock.seconds(), run.epoch * len(y.split(bs)), mean_loss(net, x + run.delta, y)
+    seconds, steps, train_loss = clock.seconds(), run.epoch * len(y.split(bs)), mean_loss(net, attacked, y)
     checkpoint.save(run, seconds)
     return AdversarialRun(run.epoch, steps, seconds, train_loss, robust_now)
 

@@ -537,6 +537,7 @@ def pgd(
     eps: float,
     atk_iters: int,
     box: bool = False,
+    way: Callable | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Projected gradient descent against (x, y) on the l2 ball of radius eps (Section 5.2, Madry et al. 2018).
 
@@ -546,26 +547,18 @@ def pgd(
 
     Returns (delta (n, d), the last iterates; robust (n,) bool, True where y f(x + delta) > 0 at EVERY iterate,
     delta = 0 included). On a CPU with numba a compiled way gives the same, up to rounding, in a fraction of the time.
+    way is another attack on one chunk of examples, a function like `plain_pgd`, in its place; nothing of it is compiled.
     Raises RunError as `guard.check_attack` and `pgd_kernels.fastest` do.
     """
-    delta, robust = zip(*pgd_in_chunks(net, x, y, eps, atk_iters, box))
+    guard.check_attack(net, x, y, eps, box, loss)
+    way = way or pgd_kernels.fastest(net, plain_pgd, x, y, eps, atk_iters, box)
+    parts = [way(net, *part, eps, atk_iters, box) for part in in_chunks(net.width, x.detach(), y)]
+    delta, robust = zip(*parts)
     return torch.cat(delta), torch.cat(robust)
 
 
-@torch.no_grad()
-def pgd_in_chunks(net, x, y, eps, atk_iters, box=False, start=0, plain=None):
-    """What `pgd` returns, as (delta, robust) for one chunk of examples after the other, from the example start on.
-
-    plain is another attack on one chunk, a function like `plain_pgd`, in its place; nothing of it is compiled.
-    """
-    guard.check_attack(net, x, y, eps, box, loss)
-    way = plain or pgd_kernels.fastest(net, plain_pgd, x, y, eps, atk_iters, box)
-    for part in in_chunks(net.width, x[start:].detach(), y[start:]):
-        yield way(net, *part, eps, atk_iters, box)
-
-
 # What --attack chooses from. A further attack is a function like linf_pgd, and a line here.
-ATTACKS = {"l2": pgd_in_chunks, "linf": functools.partial(pgd_in_chunks, plain=linf_pgd)}
+ATTACKS = {"l2": pgd, "linf": functools.partial(pgd, way=linf_pgd)}
 
 
 def robust_accuracy(
@@ -575,15 +568,15 @@ def robust_accuracy(
     eps: float,
     atk_iters: int,
     box: bool = False,
-    attack: Callable = pgd_in_chunks,
+    attack: Callable = pgd,
 ) -> float:
     """The share of the n examples that the attack leaves rightly classified, PGD at every iterate.
 
-    Another attack is a generator like `pgd_in_chunks`, as `advtrain.adversarial_training` takes it. Raises RunError as
-    `pgd` does, and where the attack leaves examples out or yields other shapes.
+    Another attack is a function like `pgd`. Raises RunError as `pgd` and `guard.check_attacked` do.
     """
-    robust = [robust for _, _, robust in guard.parts_attacked(attack, net, x, y, eps, atk_iters, box)]
-    return torch.cat(robust).double().mean().item()
+    delta, robust = attack(net, x, y, eps, atk_iters, box)
+    guard.check_attacked(delta, robust, x, y)
+    return robust.double().mean().item()
 
 
 # ------------------------------------------------------------------------------------------------- saved networks

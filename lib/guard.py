@@ -102,16 +102,7 @@ def check_attack(net, x: torch.Tensor, y: torch.Tensor, eps: float, box: bool, l
         raise RunError("PGD lowers y f, and this loss rises with y f: write an attack that raises it (docs/python.md)")
 
 
-def parts_attacked(attack: Callable, net, x, y, eps, atk_iters, box, start=0):
-    """What the attack yields from the example start on, as (slice of the examples, delta, robust). Raises RunError.
-
-    It does where the attack, a generator like `common.pgd_in_chunks`, yields other shapes or leaves examples out.
-    """
-    for delta, robust in attack(net, x, y, eps, atk_iters, box, start=start):
-        part = slice(start, start + len(delta))
-        if delta.shape != x[part].shape or robust.shape != y[part].shape or robust.dtype != torch.bool:
-            raise RunError("the attack must yield delta (k, d) and robust (k,), bool")
-        yield part, delta.detach(), robust
-        start = part.stop
-    if start != len(y):
-        raise RunError(f"the attack gave delta for {start} of {len(y)} examples")
+def check_attacked(delta: torch.Tensor, robust: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> None:
+    """Check that an attack on (x, y) returned delta (n, d) and robust (n,), bool. Raises RunError."""
+    if delta.shape != x.shape or robust.shape != y.shape or robust.dtype != torch.bool:
+        raise RunError(f"the attack must return delta (n, d) and robust (n,), bool, of all n = {len(y)} examples")

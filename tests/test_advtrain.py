@@ -61,8 +61,8 @@ def test_a_network_that_has_moved_before_stays_in_its_ball(digits):
 def test_patience_counts_epochs_in_a_row_without_a_gain(digits, robust_out_of_10000, epochs):
     accuracies = iter(robust_out_of_10000)
 
-    def attack(net, x, *_, **__):
-        yield torch.zeros_like(x), torch.arange(10000) < next(accuracies)
+    def attack(net, x, *_):
+        return torch.zeros_like(x), torch.arange(10000) < next(accuracies)
 
     x, y = digits.train_x[:10000], digits.train_y[:10000]
     schedule = {"lr": 0.01, "bs": 10000, "T": 6, "patience": 2}
@@ -75,34 +75,34 @@ def test_an_attack_of_ones_own_may_use_autograd_and_must_leave_no_example_out(di
     x, y, nets = digits.train_x[:300], digits.train_y[:300], [TwoLayerNet(25, 30) for _ in range(2)]
     schedule = {"lr": 0.1, "bs": 32, "T": 2, "patience": 20}
 
-    def one_step(net, x, y, eps, atk_iters, box, start=0):
-        moved = x.requires_grad_()[start:]
-        (gradient,) = torch.autograd.grad(F.softplus(-y[start:] * net.f(moved)).sum(), moved)
+    def one_step(net, x, y, eps, atk_iters, box):
+        (gradient,) = torch.autograd.grad(F.softplus(-y * net.f(x.requires_grad_())).sum(), x)
         delta = eps * F.normalize(gradient, dim=1)
-        yield delta, y[start:] * net.f(x[start:] + delta) > 0
+        return delta, y * net.f(x + delta) > 0
 
-    def closed_form(net, x, y, eps, atk_iters, box, start=0):
-        _, gradient = net.value_and_input_gradient(x[start:])
-        delta = -eps * y[start:, None] * F.normalize(gradient, dim=1)
-        yield delta, y[start:] * net.f(x[start:] + delta) > 0
+    def closed_form(net, x, y, eps, atk_iters, box):
+        _, gradient = net.value_and_input_gradient(x)
+        delta = -eps * y[:, None] * F.normalize(gradient, dim=1)
+        return delta, y * net.f(x + delta) > 0
 
     for net, attack in zip(nets, (one_step, closed_form)):
         adversarial_training(net, x, y, V=0.1, eps=0.1, atk_iters=1, attack=attack, **schedule)
     assert nets[0].deviation() > 0.01
     torch.testing.assert_close(nets[0].W, nets[1].W)
 
-    def half(net, x, y, *others, **start):
-        yield from closed_form(net, x[:150], y[:150], *others, **start)
+    def half(net, x, y, *others):
+        return closed_form(net, x[:150], y[:150], *others)
 
-    def shares(*others, **start):
-        yield from ((delta, robust.float()) for delta, robust in closed_form(*others, **start))
+    def shares(*arguments):
+        delta, robust = closed_form(*arguments)
+        return delta, robust.float()
 
-    for attack, reason in ((half, "150 of 300"), (shares, "must yield")):
-        with pytest.raises(RunError, match=reason):
+    for attack in (half, shares):
+        with pytest.raises(RunError, match=r"must return .* of all n = 300 examples"):
             adversarial_training(nets[0], x, y, V=0.1, eps=0.1, atk_iters=1, attack=attack, **schedule)
-        with pytest.raises(RunError, match=reason):
+        with pytest.raises(RunError, match=r"must return .* of all n = 300 examples"):
             common.robust_accuracy(nets[0], x, y, 0.1, 1, attack=attack)
-    robust = next(closed_form(nets[0], x, y, 0.1, 1, False))[1].double().mean().item()
+    robust = closed_form(nets[0], x, y, 0.1, 1, False)[1].double().mean().item()
     assert common.robust_accuracy(nets[0], x, y, 0.1, 1, attack=closed_form) == robust
 
 

@@ -171,8 +171,8 @@ def test_the_file_of_a_run_that_ended_is_removed_with_what_kills_left(tmp_path):
     ("name", "columns", "options"),
     [
         ("ntk_normal.py", ntk_normal.COLUMNS, "--width 60 --size 5 --T 3 --bs 1500 --lr 1 --C0 1 2 900"),
-        ("advtrain.py", advtrain.COLUMNS, "--width 60 --size 5 --T 6 --bs 2500 --atk_iters 3 --patience 2 --eps 0.4"),
-        ("advtraingap.py", advtrain.COLUMNS, "--width 500 --size 5 --T 1 --atk_iters 3 --bs 2500 --bias --box"),
+        ("advtrain.py", advtrain.COLUMNS, "--width 60 --size 5 --T 16 --bs 500 --atk_iters 3 --patience 9 --eps 0.4"),
+        ("advtraingap.py", advtrain.COLUMNS, "--width 500 --size 5 --T 11 --atk_iters 3 --bs 2500 --bias --box"),
     ],
 )
 def test_a_run_ended_over_and_over_writes_the_same_rows(name, columns, options, tmp_path, script, monkeypatch):
