@@ -1,4 +1,4 @@
-"""The paper in code, in its own order: the digits, the network, the lazy ball, the smallest step, PGD.
+"""The paper in code: the digits, the network, the lazy ball, Sections 3 and 4, the smallest step, PGD.
 
 ntk_normal.py trains until the lazy ball is left (Section 5.1), advtrain.py trains against PGD inside it (Section 5.2);
 both are made of what is here. Files, options, compiled code and the checks of closed forms are in lib/.
@@ -267,7 +267,7 @@ class LazyBall:
         torch.lerp(self.W0, W, share[:, None], out=W)
 
     def longest_move(self, gradient: LossGradient, lengths: torch.Tensor, lr: float) -> float:
-        """The furthest that a step of SGD may move a row of W; lengths (n,) are the ||x_i||.
+        """The furthest that a step of SGD may move a row of W; lengths (n,) are the ||x_i||, ones of a bias included.
 
         Row s moves by (lr / n) ||sum_i slope_i 1[w_s . x_i > 0] a_s x_i||, at most by (lr / n) sum_i |slope_i| ||x_i||,
         whatever s, and by rounding. Raises RunError where this is not finite.

@@ -26,6 +26,7 @@ from common import (
 )
 from lib import RunError, command_line, finite, guard, sgd_kernels
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
+from lib.groups import DATA
 from lib.progress import Progress
 from lib.results import CURVES, Results, append_row, code_version, data_in_words, ended_by_T, numbers
 
@@ -58,17 +59,8 @@ def main():
         missing = results.missing(configs, force=args.force, saving=bool(args.save_dir))
         if not missing:
             return
-        digits = load_digits(
-            args.num1,
-            args.num2,
-            size=args.size,
-            data_dir=args.data_dir,
-            normalize=args.normalize,
-            seed=args.seed,
-            device=args.device,
-            dataset=args.dataset,
-            antialias=args.antialias,
-        )
+        data = {name: getattr(args, name) for name in (*DATA, "size", "seed", "data_dir", "device")}
+        digits = load_digits(**data, normalize=args.normalize)
         for config in configs:
             config["d"] = digits.train_x.shape[1]
         net = TwoLayerNet(configs[0]["d"], width=args.width, seed=args.seed, bias=args.bias).to(args.device)
@@ -96,7 +88,7 @@ def main():
                 "left_ball": int(exited.left_ball),
                 "max_deviation": net.deviation().item(),
                 "train_loss": mean_loss(net, digits.train_x, digits.train_y),
-                **attack(net, digits.test_x, digits.test_y),
+                **flip_columns(net, digits.test_x, digits.test_y),
                 "seconds_train": round(exited.seconds, 3),
                 "device": args.device,
                 "code": code_version(),
@@ -214,7 +206,7 @@ def train_until_exit(
         yield Exit(T, last, False, seconds)
 
 
-def attack(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> dict:
+def flip_columns(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> dict:
     """The row's columns that the smallest step on every test example gives; means and standard deviations over x (n, d).
 
     Steps that never flip are counted in no_flip and left out of delta_norm, rel_delta and eta; rel_delta, the

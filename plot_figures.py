@@ -20,7 +20,6 @@ import copy
 import io
 import itertools
 import math
-import shlex
 from operator import itemgetter
 from pathlib import Path
 
@@ -193,7 +192,6 @@ def draw(args):
     caps = {key: cap for folder in (ROOT / RESULTS[0], *args.results) for key, cap in read_caps(folder).items()}
     for part, (script, _) in parts.items():
         say_how_many(part, rows[script])
-    warn_of_unknown_caps(args.results, chosen.get("4 left", []), caps)
     drawn = draw_figures(chosen, caps)
     if args.networks:
         drawn |= draw_networks(args.networks)
@@ -333,19 +331,6 @@ def warn_of_unread_files(folder):
     if others := sorted(path.name for path in folder.glob("*.csv") if path not in read):
         names = ", ".join(f"{script}.csv" for script in COLUMNS)
         warn(f"only {names} and such as advtrain-2.csv are read, and not {', '.join(others)}")
-
-
-def warn_of_unknown_caps(folders, rows, caps):
-    """Say on stderr for which digits figure4_cap.csv lacks some run of Figure 4 left that it could have."""
-    path = folders[-1] / "figure4_cap.csv"
-    append = "| tail -n +2 >>" if path.exists() else ">"
-    grid = {(options["size"], options["eps"]) for _, options in figure4_left.runs()}
-    usual = itemgetter("dataset", "antialias", "attack")(ADVERSARIAL_SETTINGS)
-    unknown = [row for row in rows if cap_key(row)[:3] == usual and cap_key(row) not in caps]
-    unknown = [row for row in unknown if (row["size"], row["eps"]) in grid]
-    for num1, num2 in sorted({(int(row["num1"]), int(row["num2"])) for row in unknown}):
-        command = f"python sweeps/figure4_cap.py --num1 {num1} --num2 {num2} {append} {shlex.quote(str(path))}"
-        warn(f"{path} does not say how robust any classifier can be for {num1} and {num2}; some minutes: {command}")
 
 
 # ---------------------------------------------------------------------------------------------- Figures 2 and 3

@@ -163,7 +163,7 @@ def walks(step, y):
 def train_and_step(net, digits, V, lr, bs, T):
     """The same means by our protocol: the last network inside the ball, the exact smallest step."""
     list(ntk_normal.train_until_exit(net, digits.train_x, digits.train_y, [V], lr, bs, T))
-    row = ntk_normal.attack(net, digits.test_x, digits.test_y)
+    row = ntk_normal.flip_columns(net, digits.test_x, digits.test_y)
     return [row[column] for column in ("test_error", "delta_norm_mean", "grad_norm_mean", "eta_mean")]
 
 

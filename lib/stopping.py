@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a run that is training saves its state at the next step, then ends.
+"""Ctrl-C, SIGTERM and SIGHUP: a run that is training saves its state at the next step, or epoch, then ends.
 
 A run that has been trained ends once its row is written. Anything else, such as drawing figures, ends at once.
 Slurm and `docker stop` send SIGTERM, a closed terminal sends SIGHUP.

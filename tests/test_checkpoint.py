@@ -92,6 +92,33 @@ def test_a_damaged_or_foreign_checkpoint_is_set_aside(tmp_path, capsys):
         assert warning.count("\n") == 1 and "warning" in warning and "starts anew" in warning
 
 
+def test_a_checkpoint_of_another_PyTorch_is_set_aside(tmp_path, monkeypatch):
+    path = save(tmp_path)
+    monkeypatch.setattr(torch, "__version__", "1.0")
+    assert a_checkpoint(tmp_path).restore(a_run(), ()) == 0 and not path.exists()
+
+
+@pytest.mark.parametrize("error", [OSError("no space"), RunError("cannot write")])
+def test_a_run_goes_on_where_its_checkpoint_cannot_be_written(tmp_path, monkeypatch, capsys, error):
+    def write_whole(*_):
+        raise error
+
+    monkeypatch.setattr(checkpoint, "write_whole", write_whole)
+    a_checkpoint(tmp_path).save_if_due(a_run(), Clock())
+    assert "the run goes on without a new checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ntk_normal", "advtrain"])
+def test_a_row_counts_the_seconds_before_a_kill(name, tmp_path, script, monkeypatch):
+    restore = Checkpoint.restore
+    monkeypatch.setattr(Checkpoint, "restore", lambda *state: restore(*state) + 1000)
+    out, columns = tmp_path / "rows.csv", {"ntk_normal": ntk_normal, "advtrain": advtrain}[name].COLUMNS
+    assert script(f"{name}.py", "--width", 20, "--size", 5, "--T", 2, "--C0", 2, "--out", out).code == 0
+    (row,) = read_rows(out, columns)
+    assert 1000 < float(row.get("seconds") or row["seconds_train"]) < 1100
+    assert float(row.get("seconds_attack", 1)) > 0
+
+
 def test_a_good_checkpoint_that_cannot_be_read_now_stays(tmp_path, monkeypatch):
     def read_bytes(_):
         raise OSError(errno.EIO, "Input/output error")

@@ -487,6 +487,12 @@ def test_rays_that_never_cross_are_marked():
         assert not step.flips.item() and step.eta.item() == step.delta_norm.item() == math.inf
 
 
+def test_smallest_step_does_not_flip_rounding():
+    net, order = TwoLayerNet(25, 400).double(), torch.randperm(200)
+    net.W.data[200:], net.a[200:] = net.W.data[:200][order], -net.a[:200][order]  # f is 0 everywhere
+    assert not common.smallest_step(net, torch.randn(50, 25, dtype=torch.float64)).flips.any()
+
+
 def test_smallest_step_flips_every_test_example_and_nothing_shorter_does(lazy_net):
     net, data = lazy_net(14, 100, True)
     step = common.smallest_step(net, data.test_x)

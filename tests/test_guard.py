@@ -235,7 +235,7 @@ def test_a_network_that_trains_more_than_W_or_nothing_is_refused(digits):
 
 def test_labels_that_are_no_signs_or_too_few_are_refused(digits):
     net, x, y = TwoLayerNet(25, 30), digits.test_x, digits.test_y
-    measures = common.accuracy, common.mean_loss, ntk_normal.attack
+    measures = common.accuracy, common.mean_loss, ntk_normal.flip_columns
     for use in (common.check_closed_forms, *measures, lambda *data: common.pgd(*data, 0.1, 2)):
         for labels in ((y > 0).float(), y[:, None]):
             with pytest.raises(RunError, match="labels y must be -1 and"):

@@ -202,6 +202,9 @@ def test_robust_is_robust_at_every_iterate(pgd_by, way):
     delta, robust = common.pgd(net, x, y, 2.0, 2)  # x + delta is -0.75, then 1.75
     torch.testing.assert_close(delta, torch.tensor([[0.5], [-2.0]]))
     assert robust.tolist() == [False, True] and common.robust_accuracy(net, x, y, 2.0, 2) == 0.5
+    single = TwoLayerNet(1, 1)  # f = relu(x), which is 0 at x + delta = -0.5
+    single.W.data[:], single.a[:] = 1, 1
+    assert common.robust_accuracy(single, x[:1] - 0.75, y[:1], 1.0, 1) == 0
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -426,20 +426,6 @@ def test_what_no_classifier_can_reach_is_hatched(tmp_path):
         assert hatched(figure("4 left", [row | other for row in rows], caps)) is None
 
 
-def test_a_warning_names_the_digits_whose_caps_are_unknown(tmp_path, draw):
-    def warnings(*rows):
-        write(tmp_path / "advtrain.csv", *rows)
-        return [line for line in draw("--figure", 4).stderr.splitlines() if "warning" in line]
-
-    # Those of 0 and 1 are in results/paper, and no sweep has an eps of 0.33.
-    assert warnings(*at_one_d(5, {0.1: 1, 0.5: 1, 0.33: 1}), *at_one_d(5, {0.33: 1}, num1=3, num2=8)) == []
-    for append, caps in ((">", ()), ("| tail -n +2 >>", ((5, 0.5, 0.6),))):
-        if caps:
-            write_caps(tmp_path, *caps)
-        (warning,) = warnings(*at_one_d(5, {0.1: 1}, num1=3, num2=8))
-        assert warning.endswith(f"figure4_cap.py --num1 3 --num2 8 {append} {tmp_path / 'figure4_cap.csv'}")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_gallery_shows_the_steps_of_saved_networks(tmp_path, lazy_net, bias):
