@@ -489,7 +489,8 @@ def test_rays_that_never_cross_are_marked():
 
 def test_smallest_step_does_not_flip_rounding():
     net, order = TwoLayerNet(25, 400).double(), torch.randperm(200)
-    net.W.data[200:], net.a[200:] = net.W.data[:200][order], -net.a[:200][order]  # f is 0 everywhere
+    W = torch.randn(200, 25, dtype=torch.float64)
+    net.W.data, net.a[200:] = torch.cat([W, W[order]]), -net.a[:200][order]  # f is 0 everywhere
     assert not common.smallest_step(net, torch.randn(2000, 25, dtype=torch.float64)).flips.any()
 
 
