@@ -39,8 +39,7 @@ def test_the_smallest_step(nets, digits):
 def test_attacks(nets, digits, attack, box):
     x, y = torch.nn.functional.normalize(digits.test_x.double(), dim=1), digits.test_y.double()
     (delta, robust), (gpu_delta, gpu_robust) = (
-        map(torch.cat, zip(*common.ATTACKS[attack](net, x.to(net.W.device), y.to(net.W.device), 0.1, 20, box)))
-        for net in nets
+        common.ATTACKS[attack](net, x.to(net.W.device), y.to(net.W.device), 0.1, 20, box) for net in nets
     )
     assert (robust == gpu_robust.cpu()).double().mean() > 0.999 and 0 < robust.double().mean() < 1
     off = torch.linalg.vector_norm(delta - gpu_delta.cpu(), dim=1)
