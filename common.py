@@ -70,7 +70,7 @@ def two_digits(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """x (n, size * size) and y (n,) of the two digits: see `load_digits`. Other data like MNIST's, uint8 (n, h, w), will do.
 
-    Raises RunError where the images do not have both digits, or are others.
+    Raises RunError where the images do not have both digits, or are not uint8 (n, h, w).
     """
     pixels, label = torch.as_tensor(images.data), torch.as_tensor(images.targets)
     if pixels.dtype != torch.uint8 or pixels.dim() != 3:
@@ -319,7 +319,10 @@ def _ends_of_ball(net, x, V):
 
 @torch.no_grad()
 def move_to_largest_value(net: TwoLayerNet, x: torch.Tensor, V: float) -> torch.Tensor:
-    """The v (n, d or d + 1) with ||v|| = V for which w_s = w_{s,0} + sgn(a_s) v has the largest |f(x)| in the lazy ball."""
+    """The v with ||v|| = V for which w_s = w_{s,0} + sgn(a_s) v has the largest |f(x)| in the lazy ball.
+
+    v has shape (n, d), or (n, d + 1) with bias, for which `gradient_and_flips` is not.
+    """
     least, most = (_ends_of_ball(net, x, V).relu() @ net.a + net.output_bias).abs()
     return torch.where(most >= least, V, -V)[:, None] * F.normalize(net.weighted_input(x), dim=1)
 

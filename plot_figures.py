@@ -44,11 +44,9 @@ from common import (
 from lib import ROOT, RunError, claims, command_line, results, theorem
 from lib.files import check_folder, write_whole
 from lib.groups import (
-    ADVERSARIAL_SETTINGS,
     AXES,
     DATA,
     DEFAULTS,
-    SETTINGS,
     by_settings,
     crossing,
     crossings,
@@ -238,17 +236,17 @@ def on_log_axes(part: str, rows: list[dict]) -> list[dict]:
 def draw_figures(rows: dict[str, list[dict]], caps: dict) -> dict[str, Figure]:
     """The figures by the name of their file, from the rows of each part; none where there are no rows."""
     drawn = {}
-    for settings, (runs,) in by_settings(SETTINGS, rows.get("2", [])).items():
+    for settings, (runs,) in by_settings(DEFAULTS["ntk_normal"], rows.get("2", [])).items():
         runs = keep_one_value(runs, "C0", 10, "width", "size")
         drawn["-".join(["figure2", *describe(settings)[0]])] = draw_curves(runs, settings, "width")
-    for settings, (runs,) in by_settings(SETTINGS, rows.get("3", [])).items():
+    for settings, (runs,) in by_settings(DEFAULTS["ntk_normal"], rows.get("3", [])).items():
         papers = width_of_figure3(runs)
         for width, same in grouped(runs, "width").items():
             other = [] if width == papers else [f"m{width:.10g}"]
             if len(grouped(same, "C0")) > 1:  # else it would show a curve of Figure 2
                 drawn["-".join(["figure3", *describe(settings)[0], *other])] = draw_curves(same, settings, "C0")
     both = rows.get("4 left", []), rows.get("4 right", [])
-    for settings, (left, right) in by_settings(ADVERSARIAL_SETTINGS, *both).items():
+    for settings, (left, right) in by_settings(DEFAULTS["advtrain"], *both).items():
         drawn["-".join(["figure4", *describe(settings)[0]])] = draw_maps(settings, left, right, caps)
     return drawn
 

@@ -119,7 +119,8 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     for folder in filter(None, (args.save_dir, args.checkpoint_dir, args.log and args.log.parent)):
         check_folder(folder)
     args.checkpoint_dir = args.checkpoint_dir or args.out.parent / "checkpoints"
-    torch.manual_seed(args.seed)  # for attacks of the user's own that draw random numbers: here nothing does
+    # For attacks of the user's own that draw random numbers, others than W0's: here nothing does.
+    torch.manual_seed(2**32 + args.seed)
     # Threads that share a small network wait for each other, on a busy machine most of the time.
     if args.width < 2000 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)

@@ -65,10 +65,12 @@ def check_closed_forms(net, x: torch.Tensor, y: torch.Tensor, loss: Callable, lo
         raise RunError(f"this code trains W only, and the network is to train {', '.join(names) or 'nothing'}")
     check_labels(y)
     check_input_gradient(net, x)
+    # Where |f| is 0.5 and 20, but for a bias. A loss may treat its two classes differently, and have kinks on either side.
     few = x[:4].detach()
-    ones, right = y.new_ones(len(few)), torch.where(net.f(100 * few) < 0, -1, 1).to(y.dtype)
-    # A loss may treat its two classes differently, and have kinks far from f = 0, on either side.
-    for some_x, some_y in ((few, ones), (few, -ones), (100 * few, right), (100 * few, -right)):
+    scale = (1 / net.f(few).detach().abs()).clamp(max=100)[:, None]
+    near, far, ones = 0.5 * scale * few, 20 * scale * few, y.new_ones(len(few))
+    right = torch.where(net.f(far) < 0, -1, 1).to(y.dtype)
+    for some_x, some_y in ((near, ones), (near, -ones), (far, right), (far, -right)):
         check_loss_gradient(net, some_x, some_y, loss, loss_gradient)
 
 
@@ -104,3 +106,5 @@ def check_attacked(delta: torch.Tensor, robust: torch.Tensor, x: torch.Tensor, y
     """Check that an attack on (x, y) returned delta (n, d) and robust (n,), bool. Raises RunError."""
     if delta.shape != x.shape or robust.shape != y.shape or robust.dtype != torch.bool:
         raise RunError(f"the attack must return delta (n, d) and robust (n,), bool, of all n = {len(y)} examples")
+    if not torch.isfinite(delta).all():
+        raise RunError("the attack returned a delta that is NaN or infinite")

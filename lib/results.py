@@ -136,8 +136,8 @@ def _read(path):
 
 def _header(path, text, columns):
     header = text.partition("\n")[0].replace('"', "").split(",") if text else columns
-    if sorted(header) != sorted(columns) and sorted(header) != sorted(name for name in columns if name not in ADDED):
-        differ = " and ".join(sorted({*header} ^ {*columns})) or "some twice"
+    if len({*header}) < len(header) or {*header} - {*columns} or {*columns} - {*header} - {*ADDED}:
+        differ = " and ".join(repr(name) for name in sorted({*header} ^ {*columns})) or "some twice"
         raise RunError(f"{path} has other columns than expected ({differ}): choose another file, or move it away")
     return header
 

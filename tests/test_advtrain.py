@@ -1,5 +1,6 @@
 """Adversarial training, step by step against its parts, and the rows of Section 5.2's two scripts."""
 
+import math
 import sys
 
 import advtrain
@@ -97,10 +98,15 @@ def test_an_attack_of_ones_own_may_use_autograd_and_must_leave_no_example_out(di
         delta, robust = closed_form(*arguments)
         return delta, robust.float()
 
-    for attack in (half, shares):
-        with pytest.raises(RunError, match=r"must return .* of all n = 300 examples"):
+    def no_numbers(*arguments):
+        delta, robust = closed_form(*arguments)
+        return delta * math.nan, robust
+
+    shapes = r"must return .* of all n = 300 examples"
+    for attack, reason in ((half, shapes), (shares, shapes), (no_numbers, "delta that is NaN")):
+        with pytest.raises(RunError, match=reason):
             adversarial_training(nets[0], x, y, V=0.1, eps=0.1, atk_iters=1, attack=attack, **schedule)
-        with pytest.raises(RunError, match=r"must return .* of all n = 300 examples"):
+        with pytest.raises(RunError, match=reason):
             common.robust_accuracy(nets[0], x, y, 0.1, 1, attack=attack)
     robust = closed_form(nets[0], x, y, 0.1, 1, False)[1].double().mean().item()
     assert common.robust_accuracy(nets[0], x, y, 0.1, 1, attack=closed_form) == robust

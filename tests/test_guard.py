@@ -116,6 +116,10 @@ def square(f, y):
     return (1 - y * f).square()
 
 
+def exponential(f, y):
+    return torch.exp(-y * f)
+
+
 def weighted(f, y):
     return F.softplus(-y * f) * (2 + y)
 
@@ -134,6 +138,7 @@ def clipped(f, y):
         (weighted, lambda f, y: -y * torch.sigmoid(-y * f), "loss_gradient no longer fits"),
         (clipped, lambda f, y: -y * torch.sigmoid(-y * f), "loss_gradient no longer fits"),
         (hinge, lambda f, y: -y * (y * f < 1), None),
+        (exponential, lambda f, y: -y * torch.exp(-y * f), None),
         (square, lambda f, y: 2 * (f - y), "loss rises with y f"),
     ],
 )
@@ -141,8 +146,8 @@ def test_another_loss_is_trained_if_it_is_whole_and_what_PGD_raises(digits, monk
     monkeypatch.setattr(common, "loss", another)
     for module in (common, advtrain):
         monkeypatch.setattr(module, "loss_gradient", slopes(dloss_df))
-    x, y, net = digits.train_x[:64], digits.train_y[:64], TwoLayerNet(25, 30)
-    schedule = {"eps": 0.1, "atk_iters": 2, "lr": 0.1, "bs": 64, "T": 1, "patience": 20}
+    x, y, net = 5 * digits.train_x[:64], digits.train_y[:64], TwoLayerNet(25, 30)
+    schedule = {"eps": 0.1, "atk_iters": 2, "lr": 1e-3, "bs": 64, "T": 1, "patience": 20}
     with pytest.raises(RunError, match=refused) if refused else contextlib.nullcontext():
         run = advtrain.adversarial_training(net, x, y, V=1.0, **schedule)
         delta, _ = common.pgd(net, x, y, 0.1, 2)

@@ -217,7 +217,12 @@ def test_runs_are_not_averaged_over_a_column_of_the_users_own(tmp_path, draw, mo
     refused = draw("--figure", 4)
     assert refused.code == 1 and "error: figures would average over momentum" in refused.stderr
     monkeypatch.setitem(groups.DEFAULTS, "advtrain", groups.ADVERSARIAL_SETTINGS | {"momentum": 0})
-    assert draw("--figure", 4).code == 0
+    monkeypatch.setitem(groups.DESCRIPTIONS, "momentum", ("momentum{}", "momentum {}"))
+    for momentum, accuracy in ((0, 0.9), (0.9, 0.8)):  # both with a column that the first file's rows lack
+        row = adversarial_row(5, 1000, 0.3, 0.2, 1, accuracy) | {"momentum": momentum}
+        results.append_row(tmp_path / "advtrain-2.csv", plot_figures.COLUMNS["advtrain"], row)
+    drawn = draw("--figure", 4)
+    assert drawn.code == 0 and "figure4-momentum0p9.png" in drawn.stdout and "figure4.png" in drawn.stdout
 
 
 def test_of_one_run_the_users_row_wins(tmp_path):

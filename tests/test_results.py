@@ -181,8 +181,8 @@ def test_rows_are_missing_until_they_are_appended(path, capsys):
         ('seed,value\n0,"1', "line 2: a torn row"),
         ("seed,value\n0,one\n", "line 2: .*not numbers"),
         ("seed,value\n0,\n", "line 2: .*not numbers"),
-        ("seed,other\n0,1\n", r"other columns than expected \(other and value\)"),
-        (",seed,value\n0,0,1\n", "other columns"),
+        ("seed,other\n0,1\n", r"other columns than expected \('other' and 'value'\)"),
+        (",seed,value\n0,0,1\n", r"other columns than expected \(''\)"),
         ("seed,value,seed\n0,1,0\n", r"other columns than expected \(some twice\)"),
     ],
 )
