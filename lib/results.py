@@ -136,9 +136,10 @@ def _read(path):
 
 def _header(path, text, columns):
     header = text.partition("\n")[0].replace('"', "").split(",") if text else columns
-    if len({*header}) < len(header) or {*header} - {*columns} or {*columns} - {*header} - {*ADDED}:
-        differ = " and ".join(repr(name) for name in sorted({*header} ^ {*columns})) or "some twice"
-        raise RunError(f"{path} has other columns than expected ({differ}): choose another file, or move it away")
+    wrong = ({*header} ^ {*columns}) - ({*ADDED} - {*header})
+    if wrong or len({*header}) < len(header):
+        words = " and ".join(map(repr, sorted(wrong))) or "some twice"
+        raise RunError(f"{path} has other columns than expected ({words}): choose another file, or move it away")
     return header
 
 
