@@ -91,6 +91,8 @@ def two_digits(
 class TwoLayerNet(nn.Module):
     """f(x; a, W) = m^(-1/2) sum_s a_s relu(w_s . x), a two-layer ReLU network with a fixed top (Section 2.1).
 
+    W here is the paper's transposed: its rows are the neurons' w_s.
+
     W0 and a are drawn as Definition 2.1 says, w_{s,0} ~ N(0, I_d) and a_s uniform on {-1, +1}, on the CPU from
     the seed, so that every device starts alike.
 
@@ -227,7 +229,7 @@ def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> No
 
 
 class LazyBall:
-    """B_{2,inf}(W0, V), all W with ||W - W0||_{2,inf} = max_s ||w_s - w_{s,0}|| <= V (Definition 2.1: V = C0/sqrt(m)).
+    """The lazy regime, B_{2,inf}(W0, V): all W with ||W - W0||_{2,inf} = max_s ||w_s - w_{s,0}|| <= V (Definition 2.1: V = C0/sqrt(m)).
 
     W0 has shape (m, d) or (m, d + 1).
     """
@@ -373,7 +375,7 @@ def changed_neurons(net: TwoLayerNet, x: torch.Tensor) -> torch.Tensor:
 
 
 def gradient_change(net: TwoLayerNet, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
-    """||grad f(x + delta) - grad f(x)||: (n,) (Lemma 4.4)."""
+    """||grad f(x + delta) - grad f(x)||: (n,), of which Lemma 4.4 bounds the largest over all delta of a length."""
     (_, before), (_, after) = net.value_and_input_gradient(x), net.value_and_input_gradient(x + delta)
     return torch.linalg.vector_norm(after - before, dim=1)
 

@@ -106,7 +106,7 @@ PANELS = [
     ("smallest flipping step", itemgetter("rel_delta_mean"), r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c\,/\sqrt{d}$"),
     ("gradient", itemgetter("grad_norm_mean"), r"$\|\nabla f\|$", 0.5, r"$c\,\sqrt{d}$"),
     ("step size", itemgetter("eta_mean"), r"$|\eta|$", -1.0, r"$c\,/\,d$"),
-    ("added: step size at norm 1", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
+    ("added: step size at $x/\\|x\\|$", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
 ]
 LEARNING = {"train_loss": "training loss", "train_robust_acc": "robust training accuracy", "test_acc": "test accuracy"}
 LEARNING |= {"deviation_over_V": "deviation / $V$"}

@@ -98,6 +98,7 @@ def test_test_errors_are_judged_by_the_worst_network_on_either_inputs():
     rows[0]["test_error"] = 0.014
     rows.append(ntk_row(5, 1000, 40, 0, test_error=0.05))  # of Figure 3
     text = page(rows)
+    assert cells(text, "Every test error is below 1% (Fig. 3") == ["5.00% at most", "–", "no"]
     assert cells(text, "Every test error is below 1% (Fig. 2, pixels") == ["1.40% at most", "–", "no"]
     assert cells(text, "Every test error is below 1% (Fig. 2, norm 1") == ["0.20% at most", "–", "yes"]
     assert "pixels 7 of 8 networks below 1%, worst 1.4% (m = 1,000, d = 25, seed 0)" in text
@@ -129,7 +130,7 @@ def test_dead_networks_do_not_stop_the_claims():
 
 
 FALLS = "Robust accuracy falls to 0"
-BELOW = "Networks are robust to ε√d = 4 (90%"
+BELOW = "Networks are robust to smaller ε (§5.2; 90%"
 
 
 @pytest.mark.parametrize(
@@ -158,8 +159,10 @@ def test_runs_that_T_ended_might_still_become_robust():
     late = line(5, {6.5: 0.1, 7: 0.0}, T=100, epochs=100)
     assert cells(page(left=late), FALLS)[2] == "no"
     past_25 = [adversarial_row(28, 400, V, 0.2, 0, 0.9, T=100, epochs=epochs) for V, epochs in ((1.3, 100), (1.4, 100))]
-    assert cells(page(right=past_25), "Robust accuracy is high past")[::2] == ["90.0%; T cut off 2 of 2", "open"]
-    assert cells(page(right=[row | {"epochs": 21} for row in past_25]), "Robust accuracy is high past")[2] == "no"
+    assert cells(page(right=past_25), "Networks are completely robust past")[::2] == ["90.0%; T cut off 2 of 2", "open"]
+    assert (
+        cells(page(right=[row | {"epochs": 21} for row in past_25]), "Networks are completely robust past")[2] == "no"
+    )
 
 
 def test_no_more_is_asked_for_than_any_classifier_can_reach():
@@ -180,6 +183,36 @@ def test_the_exponent_of_epsilon_leaves_out_where_no_classifier_could_be_robust(
     corners = itertools.product((4, 5), (4, 5), (4, 6))
     high = max(np.polyfit(np.log([10, 14, 20]), np.log(ends) / 2, 1)[0] - 0.5 for ends in corners)
     assert cells(page(left=cut), "The ε of 5% goes like")[0].endswith(f", {high:.2f}]".replace("-", "−"))
+
+
+SHARP = "The drop is sharp"
+
+
+def test_a_drop_is_sharp_within_a_factor_of_2_in_epsilon_where_a_classifier_could_be_robust():
+    rows = [row for seed in (0, 1) for row in line(5, {3: 1.0, 4: 0.9, 5: 0.05, 6: 0.0}, seed)]
+    assert cells(page(left=rows), SHARP)[::2] == ["1.4-fold [1.2, 2.0]", "yes"]
+    gradual = [row for seed in (0, 1) for row in line(5, {1: 1.0, 1.5: 0.9, 3: 0.5, 5: 0.1, 6: 0.0}, seed)]
+    assert cells(page(left=gradual), SHARP)[::2] == ["4.4-fold [3.3, 6.0]", "no"]
+    assert cells(page(left=rows, caps={(0, 1, 25, 0.8): 0.94}), SHARP)[0] == "–"
+    assert cells(page(left=rows[1:4]), SHARP)[::2] == ["?-fold [1.2, ∞]", "open"]  # 0.9 at the first run
+
+
+GROWS = "Robust accuracy grows with V"
+
+
+def test_robust_accuracy_grows_with_V_if_every_seed_allows_it():
+    def grown(*seeds, **others):
+        rows = [
+            adversarial_row(28, 400, V, 0.2, seed, robust, **others)
+            for seed, accuracies in enumerate(seeds)
+            for V, robust in zip((0.1, 0.2, 0.4), accuracies)
+        ]
+        return cells(page(right=rows), GROWS)[::2]
+
+    assert grown((0.0, 0.3, 0.5), (0.0, 0.3, 0.5)) == ["20.0–30.0 points", "yes"]
+    assert grown((0.0, 0.3, 0.5)) == ["20.0–30.0 points", "likely"]
+    assert grown((0.0, 0.3, 0.25)) == ["−5.0 to 30.0 points", "no"]
+    assert grown((0.0, 0.3, 0.25), T=100, epochs=100) == ["−5.0 to 30.0 points; T cut off 1 of 2", "open"]
 
 
 def test_a_seed_with_fewer_runs_is_in_no_mean():

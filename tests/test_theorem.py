@@ -52,18 +52,20 @@ def verdicts(networks):
 THREE = [network(d) for d in (25, 100, 400)]
 
 
-ALL_FITS = ["yes", "yes", "open", "yes", "yes", "yes", "open", "yes", "yes", "yes"]
+ALL_FITS = ["likely", "likely", "open", "likely", "likely", "likely", "open", "likely", "likely", "likely"]
 
 
-def test_all_that_keeps_to_the_paper_is_a_yes_but_for_a_search_that_found_nothing():
+def test_all_that_keeps_to_the_paper_is_a_yes_with_two_seeds_but_for_a_search_that_found_nothing():
     assert verdicts(THREE) == ALL_FITS
+    two_seeds = [*THREE, *(network(d, seed=1) for d in (25, 100, 400))]
+    assert verdicts(two_seeds) == [word.replace("likely", "yes") for word in ALL_FITS]
     assert "|C2 = 4 at C0 = 10; like d^0.00 at C0 = 10|" in theorem.as_markdown(THREE)
 
 
 def test_a_bound_may_fail_for_no_more_than_gamma_of_the_digits():
     few = network(784, gradient=np.array([0.2] + 99 * [0.7]), f_in_ball=np.array([14.61] + 99 * [3]))
     assert verdicts([*THREE, few]) == ALL_FITS
-    assert "below √d/4 for at most 1.0% of a network's digits|yes|" in theorem.as_markdown([*THREE, few])
+    assert "below √d/4 for at most 1.0% of a network's digits|likely|" in theorem.as_markdown([*THREE, few])
     more = network(784, gradient=np.array(2 * [0.2] + 98 * [0.7]))
     assert "below √d/4 for at most 2.0% of a network's digits|no|" in theorem.as_markdown([*THREE, more])
 
@@ -97,8 +99,8 @@ def test_the_bounds_are_those_of_lemmas_4_1_and_4_3_at_gamma_0_01():
 def test_two_sizes_leave_open_what_grows_with_d_and_each_C0_has_its_own_word():
     assert verdicts(THREE[:2])[:4] == ["open"] * 4
     larger = [network(d, C0=20, R_pgd=d**0.5) for d in (25, 100, 400)]
-    assert verdicts(THREE + larger)[3] == "C0 = 10: yes; C0 = 20: no"
-    assert verdicts(THREE + larger[:1])[3] == "C0 = 10: yes; C0 = 20: open"
+    assert verdicts(THREE + larger)[3] == "C0 = 10: likely; C0 = 20: no"
+    assert verdicts(THREE + larger[:1])[3] == "C0 = 10: likely; C0 = 20: open"
 
 
 def test_C2_is_one_that_flips_all_also_where_a_longer_step_flips_f_back():
@@ -110,9 +112,9 @@ def test_C2_is_one_that_flips_all_also_where_a_longer_step_flips_f_back():
 
 def test_networks_trained_otherwise_have_a_line_of_their_own():
     networks = [*THREE, *(network(d, trained="adversarial", eps=0.1) for d in (100, 400, 784))]
-    assert verdicts(networks) == ["yes", *ALL_FITS]
+    assert verdicts(networks) == ["likely", *ALL_FITS]
     text = theorem.as_markdown([*networks, network(25, trained="adversarial", eps=0.8, flipped=flips(99))])
-    measured = "C2 = 4 at C0 = 10, where a C2 flips all; no C2 ≤ 20 flips all up to d = 25 at C0 = 10"
+    measured = "no C2 ≤ 20 flips all up to d = 25 at C0 = 10; elsewhere C2 = 4 at C0 = 10 does"
     assert f"|The same, after adversarial|{measured}|no|" in text
 
 
