@@ -7,8 +7,8 @@ figure2, figure3 and figure4 hold the runs with the scripts' default settings. R
 atk_iters or patience are never averaged with those: they get figures of their own, named after what differs, such as
 figure4-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box get panels. Runs that T
 ended are marked. Where rows have several C0 or widths, Figure 2 takes one C0, Figure 3 one width, Figure 4 left one of
-both: what --C0 and --width say, else the paper's if it has half as many cells as any other, else the one with most. Of
-other widths there are Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
+both: what --C0 and --width say, else the paper's if there is a row, else the one with most. Of other widths there are
+Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
 of drawing. --networks also draws saved networks: a gallery of smallest flipping steps, and the theorem. A table
@@ -20,8 +20,10 @@ import copy
 import io
 import itertools
 import math
+from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import advtrain
 import ntk_normal
@@ -106,12 +108,30 @@ PANELS = [
     ("smallest flipping step", itemgetter("rel_delta_mean"), r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c\,/\sqrt{d}$"),
     ("gradient", itemgetter("grad_norm_mean"), r"$\|\nabla f\|$", 0.5, r"$c\,\sqrt{d}$"),
     ("step size", itemgetter("eta_mean"), r"$|\eta|$", -1.0, r"$c\,/\,d$"),
-    ("added: step size at $x/\\|x\\|$", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
+    (
+        "added: step size at $x/\\|x\\|$",
+        eta_at_norm_1,
+        r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$",
+        -1.0,
+        r"$c\,/\,d$",
+    ),
 ]
 LEARNING = {"train_loss": "training loss", "train_robust_acc": "robust training accuracy", "test_acc": "test accuracy"}
 LEARNING |= {"deviation_over_V": "deviation / $V$"}
-# Figure 4: how the lines are drawn along which robust accuracy passes a level.
-LEVELS = {0.95: ("-", "^"), 0.5: ("--", "o"), 0.05: (":", "v")}
+
+
+class Side(NamedTuple):
+    """A side of Figure 4: which rows it takes, what they have in common, its axes, and the paper's threshold."""
+
+    of: Callable
+    fixed: tuple
+    across: str
+    up: str
+    bound: tuple
+
+
+LEFT = Side(left_of_figure4, ("width", "C0"), "d", "eps", (5, "d"))
+RIGHT = Side(right_of_figure4, ("d", "eps"), "width", "V", (25, "m"))
 
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "legend.fontsize": 7}
 STYLE |= {"xtick.labelsize": 7, "ytick.labelsize": 7, "legend.handlelength": 2.2}
@@ -187,7 +207,7 @@ def draw(args):
     parts = parts_of(args.figure)
     rows = {script: read_runs(args.results, script) for script, _ in parts.values()}
     chosen = {part: on_log_axes(part, choose(part, rows[script], args)) for part, (script, _) in parts.items()}
-    caps = {key: cap for folder in (ROOT / RESULTS[0], *args.results) for key, cap in read_caps(folder).items()}
+    caps = read_caps(ROOT / RESULTS[0], *args.results)
     for part, (script, _) in parts.items():
         say_how_many(part, rows[script])
     drawn = draw_figures(chosen, caps)
@@ -237,7 +257,7 @@ def draw_figures(rows: dict[str, list[dict]], caps: dict) -> dict[str, Figure]:
     """The figures by the name of their file, from the rows of each part; none where there are no rows."""
     drawn = {}
     for settings, (runs,) in by_settings(DEFAULTS["ntk_normal"], rows.get("2", [])).items():
-        runs = keep_one_value(runs, "C0", 10, "width", "size")
+        runs = keep_one_value(runs, "C0", 10)
         drawn["-".join(["figure2", *describe(settings)[0]])] = draw_curves(runs, settings, "width")
     for settings, (runs,) in by_settings(DEFAULTS["ntk_normal"], rows.get("3", [])).items():
         papers = width_of_figure3(runs)
@@ -419,7 +439,7 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
                 # Over fewer d than others have, a power would tell less than it seems to.
                 if len(d) == len(positions) and not any(map(ended_by_T, own)):
                     # Without seeds that have the usual sizes the power of what is drawn.
-                    powers[value] = np.mean(exponents(own, quantity)[0] or [as_drawn])
+                    powers[value] = np.mean(exponents(own, quantity) or [as_drawn])
                 elif curve == "C0" and value == max(styles):
                     largest = f"\n$d^{{{as_drawn:.2f}}}$ at $C_0$ = {value:.10g}, $d$ ≤ {d[-1]:g}"
     if scales and across == "d" and len(positions) > 1:
@@ -470,11 +490,9 @@ def seeds(cells, what="mean"):
 
 def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) -> Figure:
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
-    laptop = tuple(f"{name}={value}" for name, value in figure4_left.LAPTOP.items() if name != "T")
-    grid = {(): False, laptop: True}.get(settings)  # of other settings there are no grids
     present = {(row["bias"], row["box"]) for row in left + right}
     protocols = [key for key in PROTOCOLS if key in present]
-    sides = [(draw_side, rows) for draw_side, rows in ((draw_left, left), (draw_right, right)) if rows]
+    sides = [(side, rows) for side, rows in ((LEFT, left), (RIGHT, right)) if rows]
     shape = len(protocols), len(sides)
     size = 1.1 + 2.7 * len(sides), 1 + 2.4 * len(protocols)
     drawn, axes = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
@@ -482,8 +500,8 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
     # The paper's attack is the l2 one.
     names = PROTOCOLS if (left + right)[0]["attack"] == "l2" else PROTOCOLS | {(0, 0): "no bias, no box"}
     for protocol, line in zip(protocols, axes):
-        for ax, (draw_side, rows) in zip(line, sides):
-            draw_side(ax, [row for row in rows if (row["bias"], row["box"]) == protocol], names[protocol], grid, caps)
+        for ax, (side, rows) in zip(line, sides):
+            draw_side(ax, side, [row for row in rows if (row["bias"], row["box"]) == protocol], names[protocol], caps)
             marks |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels())}
     if marks:  # some panel is a map
         scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), "cividis")
@@ -493,66 +511,41 @@ def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) 
     return drawn
 
 
-def draw_left(ax, rows, title, grid, caps):
-    rows = left_of_figure4(rows)
-    sizes, epsilons = grid_axes("4 left", grid, "size", "eps")
-    ax.set(title=title, xlabel="$d$", ylabel=r"$\varepsilon$")
-    at = draw_map(ax, rows, "d", [size**2 for size in sizes], "eps", epsilons, falls=True)
-    if at == "":
-        hatch_caps(ax, rows, caps)
-        if rows[0]["attack"] == "l2":
-            draw_bound(ax, 5, "d")
-    if rows:
-        at += f"$m$ = {rows[0]['width']:,g}, $C_0$ = {rows[0]['C0']:g}"
-        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'd', 'eps'))}{ended_runs(rows)}", fontsize=7.5)
-
-
-def draw_right(ax, rows, title, grid, _):
-    rows = right_of_figure4(rows)
-    widths, radii = grid_axes("4 right", grid, "width", "gap")
-    ax.set(title=title, xlabel="$m$", ylabel="$V$")
-    at = draw_map(ax, rows, "width", widths, "V", radii, falls=False)
-    if at == "" and rows[0]["attack"] == "l2":
-        draw_bound(ax, 25, "m")
-    if rows:
-        at += f"$d$ = {rows[0]['d']:g}, $\\varepsilon$ = {rows[0]['eps']:g}"
-        ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, 'width', 'V'))}{ended_runs(rows)}", fontsize=7.5)
-
-
-def ended_runs(rows):
-    """How many of the runs T epochs ended, as a further line of a title."""
-    ended = sum(map(ended_by_T, rows))
-    return f"\n{ended} of {len(rows)} runs ended by T = {ends_in_words(rows)} epochs" if ended else ""
-
-
-def grid_axes(part, laptop, *options):
-    """The options' values in the grid of a part of Figure 4: the paper's, the laptop's thinner one, or none for None."""
-    grid = [] if laptop is None else [run for _, run in GRIDS[part][1](laptop=laptop)]
-    return [sorted({run[option] for run in grid}) for option in options]
-
-
-def draw_map(ax, rows, horizontal, across, vertical, up, falls):
-    """Robust test accuracy, mean over seeds, in the cells (across, up) and those of the rows; returns "".
-
-    Where the rows have one value of one of the two it is a curve over the other; returns that value in words. Without rows
-    it returns None. Cells without runs are hatched, those with a run that T ended dotted. For each of the LEVELS a line joins
-    the places, one in each column, where robust accuracy passes it.
-    """
-    ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
+def draw_side(ax, side, rows, title, caps):
+    """One panel of Figure 4: a map, or a curve where the rows have one value of what is across or up."""
+    rows, across, up = side.of(rows), side.across, side.up
+    ax.set(title=title, xlabel=SYMBOLS[across], ylabel=SYMBOLS[up])
     if not rows:
+        ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
         ax.set(xticks=[], yticks=[])
         ax.text(0.5, 0.5, "no runs", transform=ax.transAxes, ha="center", va="center", backgroundcolor="white")
-        return None
-    single = [column for column in (horizontal, vertical) if len(grouped(rows, column)) == 1]
+        return
+    single = [column for column in (across, up) if len(grouped(rows, column)) == 1][:1]
     if single:
-        over = vertical if single[0] == horizontal else horizontal
+        over = up if single == [across] else across
         cells = grouped(rows, over)
         draw_curve(ax, cells, itemgetter("robust_test_acc"), {"color": "black", "marker": "o"})
-        ax.patch.set(facecolor="white", hatch="")
         ax.set(xlabel=SYMBOLS[over], ylabel="robust test accuracy", ylim=(-0.03, 1.03), xticks=[*cells])
-        return f"{SYMBOLS[single[0]]} = {rows[0][single[0]]:,g}, "
-    across = sorted({*across, *grouped(rows, horizontal)})
-    up = sorted({*up, *grouped(rows, vertical)})
+    else:
+        draw_map(ax, rows, across, up, falls=side is LEFT)
+        if side is LEFT:
+            hatch_caps(ax, rows, caps)
+        if rows[0]["attack"] == "l2":
+            draw_bound(ax, side)
+    at = ", ".join(f"{SYMBOLS[column]} = {rows[0][column]:,g}" for column in (*single, *side.fixed))
+    ended = sum(map(ended_by_T, rows))
+    words = f"\n{ended} of {len(rows)} runs ended by T = {ends_in_words(rows)} epochs" if ended else ""
+    ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, across, up))}{words}", fontsize=7.5)
+
+
+def draw_map(ax, rows, horizontal, vertical, falls):
+    """Robust test accuracy, mean over seeds, in the cells of the rows.
+
+    Cells without runs are hatched, those with a run that T ended dotted. Lines join the places, one in each column, where
+    robust accuracy passes a level.
+    """
+    ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
+    across, up = [*grouped(rows, horizontal)], [*grouped(rows, vertical)]
     accuracy = np.full((len(up), len(across)), np.nan)
     sides, heights = cell_edges(across), cell_edges(up)
     # Here the paper's thresholds are straight.
@@ -564,7 +557,7 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
         style = {"marker": "o", "markersize": 2, "color": "white", "markeredgecolor": "black", "markeredgewidth": 0.4}
         ax.plot(*zip(*ended), **style, linestyle="none", label="$T$ ended a run here", zorder=3)
     outline, columns = [withStroke(linewidth=2.4, foreground="black")], grouped(rows, horizontal)
-    for level, (dashes, marker) in LEVELS.items():
+    for level, dashes, marker in ((0.95, "-", "^"), (0.5, "--", "o"), (0.05, ":", "v")):
         passed = [mean_crossing(columns.get(value, []), vertical, falls, level) for value in across]
         style = {"color": "white", "linestyle": dashes, "marker": marker, "path_effects": outline, "zorder": 4}
         style["markersize"] = 4 if len(across) < 12 else 2.5
@@ -574,7 +567,6 @@ def draw_map(ax, rows, horizontal, across, vertical, up, falls):
         ax.fill_between([], [], facecolor="0.95", edgecolor="0.8", hatch="xxxx", label="no runs")
     tick_each(ax, across)
     tick_log(ax)
-    return ""
 
 
 def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) -> float:
@@ -586,11 +578,9 @@ def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) ->
 
 def hatch_caps(ax, rows, caps):
     """Hatch where in a map over (d, eps) no classifier can have a robust accuracy of 0.95, from eps where its cap is."""
-    by_d = {}
-    for (*data, d, eps), cap in caps.items():
-        if data == [*cap_key(rows[0])][:-2]:
-            by_d.setdefault(d, []).append((eps, cap))
-    passed = {d: found.place for d, line in by_d.items() if (found := crossing(line, True, 0.95))}
+    same = {d: line for (*data, d), line in caps.items() if data == [*cap_key(rows[0])][:-1]}
+    passed = {d: crossing(line.items(), True, 0.95).place for d, line in same.items()}
+    passed = {d: place for d, place in passed.items() if math.isfinite(place)}
     if passed:
         x, limit = np.geomspace(*ax.get_xlim(), 500), ax.get_ylim()[1]
         lowest = np.interp(np.log(x), np.log(sorted(passed)), [passed[d] for d in sorted(passed)])
@@ -599,9 +589,9 @@ def hatch_caps(ax, rows, caps):
         ax.fill_between([], [], facecolor=plt.get_cmap("cividis")(0), **style, label="no classifier can reach 0.95")
 
 
-def draw_bound(ax, scale, symbol):
+def draw_bound(ax, side):
     """The paper's threshold, scale over the root of what the map has across, named by its symbol."""
-    x = np.geomspace(*ax.get_xlim(), 500)
+    (scale, symbol), x = side.bound, np.geomspace(*ax.get_xlim(), 500)
     style = {"color": "tab:red", "linewidth": 1.5, "path_effects": [withStroke(linewidth=2.6, foreground="white")]}
     label = rf"the paper's ${scale}\,/\sqrt{{{symbol}}}$"
     ax.plot(x, scale / np.sqrt(x), **style, label=label, scaley=False, zorder=3)

@@ -103,8 +103,8 @@ def worst_error(runs, inputs, least_C0, most_C0):
 
 def slopes(rows, symbol):
     """The exponents in d of the quantity, one of each seed, over all d and from d = 100 on."""
-    over_all, used = exponents(rows, QUANTITIES[symbol])
-    return over_all, exponents([row for row in used if row["d"] >= 100], QUANTITIES[symbol])[0]
+    upper = [row for row in rows if row["d"] >= 100]
+    return exponents(rows, QUANTITIES[symbol]), exponents(upper, QUANTITIES[symbol])
 
 
 def powers_of_d(runs, symbols, least, most, inputs):
@@ -117,7 +117,7 @@ def powers_of_d(runs, symbols, least, most, inputs):
 
 def figure3(runs):
     """Figure 3's m, and a dict of d to the rows, by C0, of each seed whose network left as many balls as any seed's."""
-    rows, paths = groups.keep_one_value(runs["ntk_normal"], "normalize", 0, "C0", "size"), {}
+    rows, paths = groups.keep_one_value(runs["ntk_normal"], "normalize", 0), {}
     width = groups.width_of_figure3(rows) if rows else 0
     for d, there in grouped([row for row in rows if row["width"] == width and not ended_by_T(row)], "d").items():
         found = [sorted(own, key=itemgetter("C0")) for own in grouped(there, "seed").values()]
@@ -350,7 +350,7 @@ def by_protocol(rows, caps):
         right = [row | {"scaled": round(row["V"] * math.sqrt(row["width"]), 9)} for row in right]
         own |= {"left": grouped(left, "d"), "right": grouped(right, "width")}
         for row in left:
-            row["cap_at_4"] = caps.get((*cap_key(row)[:-1], 4 / row["size"]), 1)
+            row["cap_at_4"] = caps.get(cap_key(row), {}).get(4 / row["size"], 1)
     return runs, settings
 
 

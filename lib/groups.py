@@ -48,28 +48,28 @@ def latest_of_each_run(rows: list[dict], key: list[str]) -> list[dict]:
 
 
 def by_settings(defaults: dict, *files: list[dict]) -> dict[tuple, list[list[dict]]]:
-    """A dict of settings, what differs from the defaults, as ("num1=3", "num2=8") or (), to a list of rows of each file."""
+    """A dict of settings, what differs from the defaults, as (("num1", 3), ("num2", 8)), to a list of rows of each file."""
     runs = {}
     for index, rows in enumerate(files):
         for row in rows:
-            settings = tuple(f"{key}={row[key]}".removesuffix(".0") for key in defaults if row[key] != defaults[key])
+            settings = tuple((name, row[name]) for name in defaults if row[name] != defaults[name])
             runs.setdefault(settings, [[] for _ in files])[index].append(row)
     return runs
 
 
 def describe(settings: tuple) -> tuple[list[str], list[str]]:
     """The settings of `by_settings` as parts of a file's name, such as ["digits3and8", "steps20"], and in words."""
-    values = dict(setting.split("=") for setting in settings)
-    pair = [values.pop(name, SETTINGS[name]) for name in ("num1", "num2")]
-    names, words = [], []
-    if pair != [SETTINGS["num1"], SETTINGS["num2"]]:
+    values, names, words = dict(settings), [], []
+    if "num1" in values or "num2" in values:
+        num1, num2 = (values.pop(name, DATA[name]) for name in ("num1", "num2"))
         kind = "classes" if "dataset" in values else "digits"
-        names.append("{}{}and{}".format(kind, *pair))
-        words.append("{} {} and {}".format(kind, *pair))
-    for setting, value in values.items():
-        in_name, in_words = DESCRIPTIONS[setting]
-        names.append(in_name.format(value.replace(".", "p")))  # LaTeX takes a point for the start of the ending
-        words.append(in_words.format(value if setting in TEXT else f"{float(value):,.10g}"))
+        names.append(f"{kind}{num1:g}and{num2:g}")
+        words.append(f"{kind} {num1:g} and {num2:g}")
+    for name, value in values.items():
+        in_name, in_words = DESCRIPTIONS[name]
+        text, comma = (value, value) if name in TEXT else (f"{value:.10g}", f"{value:,.10g}")
+        names.append(in_name.format(text.replace(".", "p")))  # LaTeX takes a point for the start of the ending
+        words.append(in_words.format(comma))
     return names, words
 
 
@@ -92,31 +92,20 @@ def grouped(rows: list[dict], *columns: str) -> dict:
     return dict(sorted(groups.items()))
 
 
-def keep_one_value(rows: list[dict], column: str, usual: float, *axes: str) -> list[dict]:
-    """Only the rows with one value of the column: the paper's, if these are enough, else the one with the most points.
-
-    They are enough with half as many points over the axes as another value has, and with more than one value on the
-    first axis, where another has that.
-    """
-
-    def merit(value):
-        points = len(grouped(groups[value], *axes))
-        return min(len(grouped(groups[value], axes[0])), 2), value == usual and 2 * points >= most, points
-
+def keep_one_value(rows: list[dict], column: str, usual: float) -> list[dict]:
+    """Only the rows with one value of the column: the paper's if there are any, else the one that most rows have."""
     groups = grouped(rows, column)
-    most = max((len(grouped(same, *axes)) for same in groups.values()), default=0)
-    return groups[max(groups, key=merit)] if groups else []
+    return groups.get(usual) or max(groups.values(), key=len, default=[])
 
 
-def exponents(rows: list[dict], quantity: Callable[[dict], float]) -> tuple[list[float], list[dict]]:
-    """Slopes of log(quantity) over log(d), one for each seed with as many rows as any, 3 or more; their rows."""
-    slopes, used = [], []
+def exponents(rows: list[dict], quantity: Callable[[dict], float]) -> list[float]:
+    """Slopes of log(quantity) over log(d), one for each seed with as many rows as any, 3 or more."""
+    slopes = []
     for own in with_most_runs(grouped(rows, "seed")).values():
         values = np.array([quantity(row) for row in own])
         if len(own) >= 3 and (np.isfinite(values) & (values > 0)).all():
             slopes.append(np.polyfit(np.log([row["d"] for row in own]), np.log(values), 1)[0])
-            used += own
-    return slopes, used
+    return slopes
 
 
 def eta_at_norm_1(row: dict) -> float:
@@ -129,17 +118,17 @@ def width_of_figure3(rows: list[dict]) -> float:
     """The width that Figure 3 is about, the paper's 100,000 if it can be; sizes with a single C0 do not count."""
     points = grouped(rows, "width", "size").values()
     compared = [row for same in points if len(grouped(same, "C0")) > 1 for row in same]
-    return keep_one_value(compared or rows, "width", 100000, "C0", "size")[0]["width"]
+    return keep_one_value(compared or rows, "width", 100000)[0]["width"]
 
 
 def left_of_figure4(rows: list[dict]) -> list[dict]:
     """The rows of one width and one C0, the paper's 1,000 and 10 if they can be."""
-    return keep_one_value(keep_one_value(rows, "width", 1000, "size", "eps"), "C0", 10, "size", "eps")
+    return keep_one_value(keep_one_value(rows, "width", 1000), "C0", 10)
 
 
 def right_of_figure4(rows: list[dict]) -> list[dict]:
     """The rows of one size and one eps, the paper's 28 and 0.2 if they can be."""
-    return keep_one_value(keep_one_value(rows, "size", 28, "width", "V"), "eps", 0.2, "width", "V")
+    return keep_one_value(keep_one_value(rows, "size", 28), "eps", 0.2)
 
 
 class Crossing(NamedTuple):
@@ -157,31 +146,24 @@ def with_most_runs(by_seed: dict) -> dict:
 
 
 def crossings(rows: list[dict], vertical: str, falls: bool, level: float) -> dict[float, Crossing]:
-    """The `crossing` in the column vertical of each seed that has as many runs as any.
+    """The `crossing` in the column vertical of each seed that has as many runs as any: others would shift a mean."""
+    seeds = with_most_runs(grouped(rows, "seed"))
+    points = {seed: [(row[vertical], row["robust_test_acc"]) for row in own] for seed, own in seeds.items()}
+    return {seed: crossing(own, falls, level) for seed, own in points.items()}
 
-    Seeds with fewer runs would shift a mean. Where a seed does not pass the level, the place is NaN, and the ends say
-    where it still may pass it: after the last run or before the first.
+
+def crossing(runs: list[tuple], falls: bool, level: float) -> Crossing:
+    """Where one seed's robust accuracy first falls, or rises, past the level; runs has ε or V, in any unit, and accuracy.
+
+    The place is NaN between runs more than a factor of 2 apart, and where it does not pass: after the last or before the first.
     """
-    found = {}
-    for seed, own in with_most_runs(grouped(rows, "seed")).items():
-        runs = sorted((row[vertical], row["robust_test_acc"]) for row in own)
-        found[seed] = crossing(runs, falls, level)
-        if not found[seed]:
-            above = [accuracy >= level for _, accuracy in runs]
-            low = runs[-1][0] if above[-1] == falls else 0
-            high = runs[0][0] if above[0] != falls else math.inf
-            found[seed] = Crossing(math.nan, low, high) if low < high else Crossing(math.nan, 0, math.inf)
-    return found
-
-
-def crossing(runs: list[tuple], falls: bool, level: float) -> Crossing | None:
-    """Where one seed's robust accuracy first falls, or rises, past the level.
-
-    runs has ε or V, in any unit, and robust accuracy. The place is NaN between runs more than a factor of 2 apart.
-    """
-    for (low, before), (high, after) in itertools.pairwise(sorted(runs)):
+    runs = sorted(runs)
+    for (low, before), (high, after) in itertools.pairwise(runs):
         if (before >= level > after) if falls else (before < level <= after):
             place = low + (high - low) * (level - before) / (after - before)
             near = high <= 2 * low + 1e-6  # 0.2 √m, rounded, may be a trifle more than twice 0.1 √m
             return Crossing(place if near else math.nan, low, high)
-    return None
+    (first, begins), (last, ends) = ((at, accuracy >= level) for at, accuracy in (runs[0], runs[-1]))
+    if begins != ends:  # it passes the other way
+        return Crossing(math.nan, 0, math.inf)
+    return Crossing(math.nan, last, math.inf) if ends == falls else Crossing(math.nan, 0, first)

@@ -26,7 +26,7 @@ CURVES = ["run", "epoch", "train_loss", "train_robust_acc", "test_acc", "deviati
 ADDED = {"dataset": "MNIST", "antialias": "0", "attack": "l2", "code": ""}
 TEXT = {"run", "dataset", "attack", "device", "code", "torch"}
 
-cap_key = itemgetter("dataset", "antialias", "attack", "num1", "num2", "d", "eps")  # what says which cap is a row's
+cap_key = itemgetter("dataset", "antialias", "attack", "num1", "num2", "d")  # what says which caps are a row's
 
 
 class Results:
@@ -201,14 +201,15 @@ def belongs(path: Path, script: str) -> bool:
     return path.name.startswith(script) and not path.stem[len(script) :][:1].isalnum()
 
 
-def read_caps(folder: Path) -> dict[tuple, float]:
-    """The most robust accuracy that any classifier can have, by `cap_key`; none without figure4_cap.csv.
+def read_caps(*folders: Path) -> dict[tuple, dict[float, float]]:
+    """The most robust accuracy that any classifier can have, by `cap_key` and eps, from each folder's figure4_cap.csv.
 
     Test images with different labels within 2 eps of each other cannot both be right. Raises RunError.
     """
-    path = folder / "figure4_cap.csv"
-    rows = [numbers(ADDED | row) for row in read_rows(path, ["num1", "num2", "size", "d", "eps", "cap"])]
-    return {cap_key(row): row["cap"] for row in rows}
+    caps, columns = {}, ["num1", "num2", "size", "d", "eps", "cap"]
+    for row in (numbers(ADDED | row) for folder in folders for row in read_rows(folder / "figure4_cap.csv", columns)):
+        caps.setdefault(cap_key(row), {})[row["eps"]] = row["cap"]
+    return caps
 
 
 def append_row(path: Path, columns: list[str], row: dict) -> None:

@@ -52,7 +52,7 @@ def slopes_in_d(networks: list[dict], quantity: Callable) -> list[float]:
     slopes = []
     for same in grouped(networks, "trained", "width", "C0", *DATA).values():
         finite = all(math.isfinite(quantity(network)) for network in same)
-        slopes += exponents(same, quantity)[0] if finite else [math.inf]
+        slopes += exponents(same, quantity) if finite else [math.inf]
     return slopes
 
 

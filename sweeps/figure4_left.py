@@ -5,9 +5,6 @@ steps of eps before fine ones, so that the map fills in evenly. --laptop takes f
 epochs and 20 PGD steps: 180 runs. They took 6.5 core-hours, with --authors 11.
 """
 
-LAPTOP = {"T": 100, "atk_iters": 20}
-AUTHORS = {"bias": True, "box": True}
-
 
 def runs(laptop=False, authors=False):
     """The runs as (script, options), in the order they are printed in."""
@@ -16,7 +13,7 @@ def runs(laptop=False, authors=False):
     if laptop:
         sizes, seeds = (5, 7, 10, 14, 20, 28), range(3)
         epsilons = [0.2, 0.6, 0.1, 0.4, 1.0, 0.05, 0.15, 0.3, 0.5, 0.8]
-    rest = (LAPTOP if laptop else {}) | (AUTHORS if authors else {})
+    rest = ({"T": 100, "atk_iters": 20} if laptop else {}) | ({"bias": True, "box": True} if authors else {})
     for seed in seeds:
         for eps in epsilons:
             for size in sizes:

@@ -6,9 +6,6 @@ V = 1 lies below 25/sqrt(m), to 16,000, where that is 0.2. --laptop stops at 4,0
 epochs and 20 PGD steps: 165 runs. They take about 18 core-hours, or 42 with --authors, judging by seed 0.
 """
 
-LAPTOP = {"T": 100, "atk_iters": 20}
-AUTHORS = {"bias": True, "box": True}
-
 
 def runs(laptop=False, authors=False):
     """The runs as (script, options), in the order they are printed in."""
@@ -17,7 +14,7 @@ def runs(laptop=False, authors=False):
     if laptop:
         widths, seeds = [250, 500, 1000, 2000, 4000], range(3)
         radii = [0.3, 0.7, 0.1, 0.5, 0.9, 0.05, 0.2, 0.4, 0.6, 0.8, 1.0]
-    rest = (LAPTOP if laptop else {}) | (AUTHORS if authors else {})
+    rest = ({"T": 100, "atk_iters": 20} if laptop else {}) | ({"bias": True, "box": True} if authors else {})
     for seed in seeds:
         for V in radii:
             for width in widths:

@@ -16,9 +16,9 @@ SIZES = (5, 10, 14, 28)
 
 
 def page(trained=(), left=(), right=(), caps=None):
-    caps = {("MNIST", 0, "l2", *key): cap for key, cap in (caps or {}).items()}
+    caps = {("MNIST", 0, "l2", *data): {eps: cap} for (*data, eps), cap in (caps or {}).items()}
     scripts = zip(claims.SCRIPTS, (trained, left, right))
-    return claims.as_markdown({script: read(rows, script) for script, rows in scripts}, caps or {})
+    return claims.as_markdown({script: read(rows, script) for script, rows in scripts}, caps)
 
 
 def cells(text, *beginning):

@@ -34,32 +34,23 @@ WAYS = {"plain": common.plain_pgd, "prediction": pgd_kernels.by_prediction, "neu
 WAYS_AND_BOX = [(way, box) for way in WAYS for box in (False, True) if (way, box) != ("neurons", True)]
 
 
-@pytest.fixture
-def pgd_by(monkeypatch):
-    """A function that has `common.pgd` take one of the ways."""
-    fastest = pgd_kernels.fastest
-
-    def choose(way):
-        def chosen(net, steps, box):
-            W = net.W[:, : net.d].detach()
-            return functools.partial(WAYS[way], **({"K": W @ W.T} if way == "neurons" else {}))
-
-        if way != "plain":
-            pytest.importorskip("numba")
-        monkeypatch.setattr(pgd_kernels, "among_compiled", chosen)
-        monkeypatch.setattr(pgd_kernels, "fastest", fastest if way != "plain" else lambda net, plain, *others: plain)
-
-    return choose
+def pgd(way, net, x, y, eps, atk_iters, box=False):
+    """`common.pgd` by one of the ways."""
+    if way != "plain":
+        pytest.importorskip("numba")
+    W = net.W[:, : net.d].detach()
+    chosen = functools.partial(WAYS[way], **({"K": W @ W.T} if way == "neurons" else {}))
+    checked = functools.partial(pgd_kernels.checked, chosen, common.plain_pgd)
+    return common.pgd(net, x, y, eps, atk_iters, box, way=common.plain_pgd if way == "plain" else checked)
 
 
 @pytest.mark.parametrize(("way", "box"), WAYS_AND_BOX)
-def test_pgd_is_autograds(net, examples, pgd_by, way, box):
-    pgd_by(way)
+def test_pgd_is_autograds(net, examples, way, box):
     x, y = examples
     y = torch.where(torch.arange(50) < 40, 1, -1) * net.f(x).detach().sign()  # ten are wrong from the start
     iterates = autograd_pgd(net, x, y, 0.3, 12, box)
     right = torch.stack([y * net.f(x + delta) > 0 for delta in iterates])
-    delta, robust = common.pgd(net, x, y, 0.3, 12, box)
+    delta, robust = pgd(way, net, x, y, 0.3, 12, box)
     torch.testing.assert_close(delta, iterates[-1])
     assert torch.equal(robust, right.all(dim=0))
     assert 5 < robust.sum() < 35, "the attack should turn some examples and leave some"
@@ -89,14 +80,13 @@ def test_linf_pgd_is_autograds(net, examples, box):
     ("size", "width", "eps", "bias"),
     [(5, 1000, 0.3, False), (5, 100, 0.3, True), (14, 300, 0.15, False), (14, 100, 0.1, True)],
 )
-def test_all_ways_decide_alike(lazy_net, pgd_by, size, width, eps, bias):
+def test_all_ways_decide_alike(lazy_net, size, width, eps, bias):
     net, data = lazy_net(size, width, bias)
     x, y = F.normalize(data.test_x, dim=1), data.test_y
     for ways, box in ((WAYS, False), (["plain", "prediction"], True)):
         results = []
         for way in ways:
-            pgd_by(way)
-            delta, robust = common.pgd(net, x, y, eps, 40, box)
+            delta, robust = pgd(way, net, x, y, eps, 40, box)
             results.append((robust, (y * net.f(x + delta)).detach()))
         robust, margin = results[0]
         assert 0.02 < robust.double().mean() < 0.98, "the attack should turn some examples and leave some"
@@ -135,13 +125,12 @@ def doubled(size, width, **_):
         (doubled, 10, 200, {}),
     ],
 )
-def test_rounding_decides_nothing(pgd_by, way, make, size, width, options):
+def test_rounding_decides_nothing(way, make, size, width, options):
     net, eps = make(size, width, **options)
     data = common.load_digits(0, 1, size, normalize=True)
     x, y = data.test_x, data.test_y
     exact = common.plain_pgd(copy.deepcopy(net).double(), x.double(), y.double(), eps, 20)[1]
-    pgd_by(way)
-    delta, robust = common.pgd(net, x, y, eps, 20)
+    delta, robust = pgd(way, net, x, y, eps, 20)
     assert (robust != exact).double().mean() < 1e-3
     assert delta.norm(dim=1).max() <= eps * (1 + 1e-5)
 
@@ -192,29 +181,27 @@ def test_predictions_stray_no_more_than_rounding_makes_plain_pgd():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_robust_is_robust_at_every_iterate(pgd_by, way):
-    pgd_by(way)
+def test_robust_is_robust_at_every_iterate(way):
     net = TwoLayerNet(1, 2, bias=True)  # f = (|x| - 1) / sqrt(2)
     with torch.no_grad():
         net.W.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
         net.a[:], net.output_bias[...] = 1, -1
     x, y = torch.tensor([[1.25], [5.0]]), torch.ones(2)
-    delta, robust = common.pgd(net, x, y, 2.0, 2)  # x + delta is -0.75, then 1.75
+    delta, robust = pgd(way, net, x, y, 2.0, 2)  # x + delta is -0.75, then 1.75
     torch.testing.assert_close(delta, torch.tensor([[0.5], [-2.0]]))
-    assert robust.tolist() == [False, True] and common.robust_accuracy(net, x, y, 2.0, 2) == 0.5
+    assert robust.tolist() == [False, True]
     single = TwoLayerNet(1, 1)  # f = relu(x), which is 0 at x + delta = -0.5
     single.W.data[:], single.a[:] = 1, 1
-    assert common.robust_accuracy(single, x[:1] - 0.75, y[:1], 1.0, 1) == 0
+    assert not pgd(way, single, x[:1] - 0.75, y[:1], 1.0, 1)[1]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_where_no_neuron_is_active_there_is_no_gradient_to_follow(pgd_by, way):
+def test_where_no_neuron_is_active_there_is_no_gradient_to_follow(way):
     net = TwoLayerNet(4, 12)
     with torch.no_grad():
         net.W.abs_()
     x = torch.tensor([[0.0] * 4, [-1.0] * 4, [0.5] * 4])
-    pgd_by(way)
-    delta, robust = common.pgd(net, x, torch.ones(3), 2.0, 3)
+    delta, robust = pgd(way, net, x, torch.ones(3), 2.0, 3)
     assert delta[:2].abs().max() == 0 and not robust[:2].any() and delta[2].norm() > 0
 
 
@@ -253,14 +240,13 @@ def test_predictions_are_never_trusted_too_far(name, box):
 
 
 @pytest.mark.parametrize("way", ["prediction", "neurons"])
-def test_threads_share_the_examples(lazy_net, pgd_by, way):
-    pgd_by(way)
+def test_threads_share_the_examples(lazy_net, way):
     net, data = lazy_net(10, 200)
     x, before = F.normalize(data.test_x, dim=1)[:501], torch.get_num_threads()
     results = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        results.append(common.pgd(net, x, data.test_y[:501], 0.1, 10))
+        results.append(pgd(way, net, x, data.test_y[:501], 0.1, 10))
     torch.set_num_threads(before)
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-6)
 
