@@ -97,7 +97,7 @@ GRIDS = {
 }
 RESULTS = [Path("results/paper"), Path("results")]
 COLUMNS = {"ntk_normal": ntk_normal.COLUMNS, "advtrain": advtrain.COLUMNS, "advtraingap": advtrain.COLUMNS}
-PROTOCOLS = {(0, 0): "paper's formulas", (1, 1): "with bias and box", (1, 0): "with bias", (0, 1): "with box"}
+BIAS_AND_BOX = {(0, 0): "paper's formulas", (1, 1): "with bias and box", (1, 0): "with bias", (0, 1): "with box"}
 # What --C0 and --width choose for each part; the other parts have all there are on an axis, or as curves.
 CHOICES = {"2": ("C0",), "3": ("width",), "4 left": ("width", "C0"), "4 right": ()}
 
@@ -198,7 +198,7 @@ def print_missing(args):
     choice = {"authors": args.authors} if args.missing == 4 else {}
     for part, (script, _) in parts.items():
         out = {} if args.results == RESULTS else {"out": args.results[-1] / f"{script}.csv"}
-        lacking, _ = missing(part, rows[script], laptop=args.laptop, **choice)
+        lacking, _ = lacking_runs(part, rows[script], laptop=args.laptop, **choice)
         lines.print_each((name, options | out) for name, options in lacking)
 
 
@@ -314,7 +314,7 @@ def read_runs(folders: list[Path], script: str) -> list[dict]:
     return runs
 
 
-def missing(part: str, rows: list[dict], **choice) -> tuple[list, int]:
+def lacking_runs(part: str, rows: list[dict], **choice) -> tuple[list, int]:
     """The runs of a part's grid, as (script, options), that the rows lack some row of, and how many runs it has."""
     script, grid = GRIDS[part]
     defaults = DEFAULTS[script] | ({} if script == "ntk_normal" else {"bias": 0, "box": 0})
@@ -336,9 +336,9 @@ def say_how_many(part, rows):
         counts = []
         for laptop, whose in ((False, "paper"), (True, "laptop")):
             choice = {} if authors is None else {"authors": authors}
-            lacking, count = missing(part, rows, laptop=laptop, **choice)
+            lacking, count = lacking_runs(part, rows, laptop=laptop, **choice)
             counts += [f"{count - len(lacking)} of the {whose}'s {count} runs"] if len(lacking) < count else []
-        protocol = "" if authors is None else f", {PROTOCOLS[authors, authors]}"
+        protocol = "" if authors is None else f", {BIAS_AND_BOX[authors, authors]}"
         if counts:
             note(f"figure {part}{protocol}: {', '.join(counts)}")
 
@@ -426,7 +426,8 @@ def draw_panel(ax, rows, across, curve, styles, title, quantity, symbol, power, 
     The title has the fitted powers of the curves that have every d and no run that T ended, as lib/claims.py fits them,
     and of the largest C0 that of what there is.
     """
-    positions, scales, extent, powers, largest = sorted(grouped(rows, across)), [], [], {}, ""
+    positions = sorted(grouped(rows, across))
+    scales, extent, powers, largest = [], [], {}, ""
     ax.autoscale(False)  # it cannot tell a single run from no range at all
     for value, style in styles.items():
         own = [row for row in rows if value in (None, row[curve]) and np.isfinite(quantity(row))]
@@ -491,14 +492,14 @@ def seeds(cells, what="mean"):
 def draw_maps(settings: tuple, left: list[dict], right: list[dict], caps: dict) -> Figure:
     """Figure 4: robust test accuracy over (d, eps) and over (width, V), a line of panels for each protocol."""
     present = {(row["bias"], row["box"]) for row in left + right}
-    protocols = [key for key in PROTOCOLS if key in present]
+    protocols = [key for key in BIAS_AND_BOX if key in present]
     sides = [(side, rows) for side, rows in ((LEFT, left), (RIGHT, right)) if rows]
     shape = len(protocols), len(sides)
     size = 1.1 + 2.7 * len(sides), 1 + 2.4 * len(protocols)
     drawn, axes = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
     marks = {}
     # The paper's attack is the l2 one.
-    names = PROTOCOLS if (left + right)[0]["attack"] == "l2" else PROTOCOLS | {(0, 0): "no bias, no box"}
+    names = BIAS_AND_BOX if (left + right)[0]["attack"] == "l2" else BIAS_AND_BOX | {(0, 0): "no bias, no box"}
     for protocol, line in zip(protocols, axes):
         for ax, (side, rows) in zip(line, sides):
             draw_side(ax, side, [row for row in rows if (row["bias"], row["box"]) == protocol], names[protocol], caps)
@@ -643,8 +644,11 @@ def draw_networks(folder: Path) -> dict[str, Figure | str]:
     saved.sort(
         key=lambda network: [network[1].get(column, 0) for column in ("d", "width", "C0", "bias", "seed", "eps")]
     )
-    single = {itemgetter(*DATA, "d")(network[1]): network for network in reversed(saved) if "normalize" in network[1]}
-    drawn = {"gallery": draw_gallery([*reversed(single.values())])} if single else {}
+    first_of_each_d = {}
+    for net, config in saved:
+        if "normalize" in config:  # ntk_normal.py's
+            first_of_each_d.setdefault(itemgetter(*DATA, "d")(config), (net, config))
+    drawn = {"gallery": draw_gallery([*first_of_each_d.values()])} if first_of_each_d else {}
     fit = [network for network in saved if not network[0].bias and network[0].d > 1]
     if len(fit) < len(saved):
         others = f"{len(saved) - len(fit)} of {len(saved)}"
@@ -791,7 +795,7 @@ def draw_theorem(networks: list[dict]) -> Figure:
     dashes = dict(zip(kinds, itertools.cycle(("-", "--", ":", "-."))))
     for one in networks:
         style = {"color": d_colours[one["d"]], "linestyle": dashes[one["trained"], one["C0"]], "linewidth": 0.8}
-        flips.plot(*zip((0, 0), *one["flipped"].items()), **style)
+        flips.plot([0, *one["flipped"]], [0, *one["flipped"].values()], **style)
         style |= {"linestyle": "none", "marker": "o"}
         neurons.plot(one["width"], one["changeable"].mean(), **style, markerfacecolor="none")
         neurons.plot(one["width"], one["changed"].mean(), **style)

@@ -30,24 +30,25 @@ QUANTITIES = {
 
 
 class Estimate(NamedTuple):
-    """A number, between low and high as far as seeds and the grid's spacing allow; its tolerance is from least to most."""
+    """A number, between low and high as far as seeds and the grid's spacing allow; its tolerance is at_least to at_most."""
 
     best: float
     low: float
     high: float
     seeds: int  # that it rests on
-    least: float
-    most: float
+    at_least: float
+    at_most: float
     ended: bool = False  # whether T ended the runs that decide, so that more epochs might change it
 
 
 def verdict(estimates: list[Estimate]) -> str:
     """The word for a claim that asks every estimate to lie within its tolerance; PAGE has the rule in words."""
-    missed = [one for one in estimates if not one.least <= one.best <= one.most]
-    if any(not one.ended and (one.high <= one.least or one.low >= one.most) for one in missed):
+    missed = [one for one in estimates if not one.at_least <= one.best <= one.at_most]
+    if any(not one.ended and (one.high <= one.at_least or one.low >= one.at_most) for one in missed):
         return "no"
-    sure = [one.seeds > 1 and not one.ended and one.least <= one.low and one.high <= one.most for one in estimates]
-    return "open" if missed else "yes" if all(sure) else "likely"
+    within = [one.at_least <= one.low and one.high <= one.at_most for one in estimates]
+    sure = all(within) and all(one.seeds > 1 and not one.ended for one in estimates)
+    return "open" if missed else "yes" if sure else "likely"
 
 
 def estimate(values: list[float], least: float, most: float, allowed=(), ended: bool = False) -> Estimate:
@@ -81,9 +82,9 @@ def in_words(estimates, digits, unit):
     known = [one.best for one in estimates if math.isfinite(one.best)] or [math.nan]
     best = least_and_most(known, digits)
     allowed = least_and_most([end for one in estimates for end in (one.low, one.high)], digits)
-    ended = sum(one.ended and not one.least <= one.best <= one.most for one in estimates)
-    span = (" to " if best[0].startswith("−") else "–").join(best)
-    text = span + unit + (f" [{', '.join(allowed)}]" if allowed != best else "")
+    ended = sum(one.ended and not one.at_least <= one.best <= one.at_most for one in estimates)
+    dash = " to " if best[0].startswith("−") else "–"
+    text = dash.join(best) + unit + (f" [{', '.join(allowed)}]" if allowed != best else "")
     return text + (f"; T cut off {ended} of {len(estimates)}" if ended else "")
 
 
@@ -107,11 +108,12 @@ def slopes(rows, symbol):
     return exponents(rows, QUANTITIES[symbol]), exponents(upper, QUANTITIES[symbol])
 
 
-def powers_of_d(runs, symbols, least, most, inputs):
-    for rows, symbol in [(rows, symbol) for rows in figure2(runs, inputs).values() for symbol in symbols]:
+def powers_of_d(runs, symbol, least, most, inputs):
+    for rows in figure2(runs, inputs).values():
         over_all, upper = slopes(rows, symbol)
-        ends = [np.mean(upper) + sign * half_interval(upper) for sign in (-1, 1) if upper]
         if over_all:
+            half = half_interval(upper)
+            ends = [np.mean(upper) - half, np.mean(upper) + half] if upper else []
             yield estimate(over_all, least, most, ends, any(map(ended_by_T, rows)))
 
 
@@ -127,7 +129,7 @@ def figure3(runs):
     return width, paths
 
 
-def growth(paths, symbol):
+def factors_over_C0(paths, symbol):
     """The quantity's factors from the first C0 to the last, one of each seed, and its mean factor at each step."""
     values = np.array([[QUANTITIES[symbol](row) for row in path] for path in paths])
     alive = (np.isfinite(values) & (values > 0)).all()
@@ -135,7 +137,7 @@ def growth(paths, symbol):
 
 
 def grows_with_C0(runs, symbol):
-    grown = [growth(paths, symbol) for paths in figure3(runs)[1].values()]
+    grown = [factors_over_C0(paths, symbol) for paths in figure3(runs)[1].values()]
     return [estimate(factors, 1, math.inf, steps) for factors, steps in grown if len(factors)]
 
 
@@ -274,14 +276,14 @@ CLAIMS = [
     ("Every test error is below 1% (Fig. 2, pixels)", 2, "% at most", worst_error, 0, 10, 10),
     ("Every test error is below 1% (Fig. 2, norm 1)", 2, "% at most", worst_error, 1, 10, 10),
     ("Every test error is below 1% (Fig. 3, pixels, C0 ≥ 20)", 2, "% at most", worst_error, 0, 20, math.inf),
-    ("‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, pixels)", 2, "", powers_of_d, ["‖δ‖/‖x‖"], -0.6, -0.4, 0),
-    ("‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, norm 1)", 2, "", powers_of_d, ["‖δ‖/‖x‖"], -0.6, -0.4, 1),
-    ("‖∇f‖ grows like d^0.5 (Fig. 2, pixels)", 2, "", powers_of_d, ["‖∇f‖"], 0.4, 0.6, 0),
-    ("‖∇f‖ grows like d^0.5 (Fig. 2, norm 1)", 2, "", powers_of_d, ["‖∇f‖"], 0.4, 0.6, 1),
-    ("η falls like d^−1 (Fig. 2, pixels)", 2, "", powers_of_d, ["η"], -1.1, -0.9, 0),
-    ("η falls like d^−1 (Fig. 2, norm 1)", 2, "", powers_of_d, ["η"], -1.1, -0.9, 1),
-    ("\\|f\\| does not grow with d (Lemma 4.1, norm 1)", 2, "", powers_of_d, ["|f|"], -math.inf, 0.1, 1),
-    ("η‖∇f‖² does not grow with d (C2 of Theorem 3.1, norm 1)", 2, "", powers_of_d, ["η‖∇f‖²"], -math.inf, 0.1, 1),
+    ("‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, pixels)", 2, "", powers_of_d, "‖δ‖/‖x‖", -0.6, -0.4, 0),
+    ("‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, norm 1)", 2, "", powers_of_d, "‖δ‖/‖x‖", -0.6, -0.4, 1),
+    ("‖∇f‖ grows like d^0.5 (Fig. 2, pixels)", 2, "", powers_of_d, "‖∇f‖", 0.4, 0.6, 0),
+    ("‖∇f‖ grows like d^0.5 (Fig. 2, norm 1)", 2, "", powers_of_d, "‖∇f‖", 0.4, 0.6, 1),
+    ("η falls like d^−1 (Fig. 2, pixels)", 2, "", powers_of_d, "η", -1.1, -0.9, 0),
+    ("η falls like d^−1 (Fig. 2, norm 1)", 2, "", powers_of_d, "η", -1.1, -0.9, 1),
+    ("\\|f\\| does not grow with d (Lemma 4.1, norm 1)", 2, "", powers_of_d, "|f|", -math.inf, 0.1, 1),
+    ("η‖∇f‖² does not grow with d (C2 of Theorem 3.1, norm 1)", 2, "", powers_of_d, "η‖∇f‖²", -math.inf, 0.1, 1),
     ("Some step along ∇f flips every test example (§5.1)", 0, " not flipped", none_beyond, "no flip", 0, SCRIPTS[:1]),
     ("‖∇f‖ grows with C0 at every d (Fig. 3)", 2, "-fold", grows_with_C0, "‖∇f‖"),
     ("η grows with C0 at every d (Fig. 3)", 2, "-fold", grows_with_C0, "η"),
@@ -372,7 +374,7 @@ def exponent_lines(name, runs):
 def growth_lines(name, runs):
     width, by_d = figure3(runs)
     for d, paths in by_d.items():
-        grown = [mean_text(growth(paths, symbol)[0]) for symbol in [*QUANTITIES][:3]]
+        grown = [mean_text(factors_over_C0(paths, symbol)[0]) for symbol in [*QUANTITIES][:3]]
         balls = f"{paths[0][0]['C0']:g} to {paths[0][-1]['C0']:g}"
         yield [name, f"{width:,g}", f"{d:g}", balls, *grown, f"{len(paths)}"]
 

@@ -42,7 +42,7 @@ def mean_gradient_change(network: dict) -> float:
     return network["gradient_change"].mean()
 
 
-def span(values, digits: int = 2) -> str:
+def range_of(values, digits: int = 2) -> str:
     """The least and the largest of the values."""
     return "–".join(least_and_most([*values], digits))
 
@@ -56,7 +56,7 @@ def slopes_in_d(networks: list[dict], quantity: Callable) -> list[float]:
     return slopes
 
 
-def growth(networks: list[dict], most: float, quantity: Callable) -> tuple[str, str]:
+def power_of_d(networks: list[dict], most: float, quantity: Callable) -> tuple[str, str]:
     """The quantity's exponents in d, in words, and whether all are at most this, for each C0 where it differs."""
     words, verdicts = [], {}
     for C0, own in grouped(networks, "C0").items():
@@ -100,7 +100,7 @@ def one_C2_flips(networks: list[dict], needed: Callable = needed_C2) -> tuple[st
     """The C2 that flips every digit of the networks of which one does, for each C0; how it grows with d; the verdict."""
     flips = [network for network in networks if math.isfinite(needed(network))]
     words = ", ".join(f"{max(map(needed, own)):g} at C0 = {C0:g}" for C0, own in grouped(flips, "C0").items())
-    end, verdict = growth(networks, 0.1, needed)
+    end, verdict = power_of_d(networks, 0.1, needed)
     if len(flips) < len(networks):
         end = no_C2_flips(networks, needed)[0]
         return f"{end}; elsewhere C2 = {words} does" if flips else end, verdict
@@ -111,7 +111,7 @@ def statements(networks: list[dict]):
     """The lines of the first table: what the paper says, what was measured, and whether that fits."""
 
     def means(name, digits=1):
-        return span([one[name].mean() for one in networks], digits)
+        return range_of([one[name].mean() for one in networks], digits)
 
     says = "One C2 flips every image, at every d (Theorem 3.1)"
     for trained, own in grouped(networks, "trained").items():
@@ -119,8 +119,8 @@ def statements(networks: list[dict]):
         says = "The same"
     yield "The same, at the W in the ball with the largest \\|f\\|", *one_C2_flips(networks, needed_at_largest_value)
     yield "The same, at a W in the ball with a small ∇f", *no_C2_flips(networks, needed_at_small_gradient)
-    power, word = growth(networks, 0.1, lambda one: one["R_pgd"] / math.log(one["d"]))
-    R = [span([one[name] for one in networks], 1) for name in ("R_step", "R_pgd")]
+    power, word = power_of_d(networks, 0.1, lambda one: one["R_pgd"] / math.log(one["d"]))
+    R = [range_of([one[name] for one in networks], 1) for name in ("R_step", "R_pgd")]
     measured = f"R√d {R[0]} (one step), {R[1]} (PGD); by PGD R√d/log d {power}"
     yield "Robust error is 0.9 or more at R = Õ(1/√d) (Corollary 3.2), at the trained W", measured, word
     shares = [one["f_in_ball"] / value_bound(one) for one in networks]
@@ -128,7 +128,7 @@ def statements(networks: list[dict]):
     measured += f"; at most {decimal(max(share.max() for share in shares))} of the bound"
     yield "\\|f\\| ≤ 2√log(2/γ) + C0 for all W in the ball (Lemma 4.1)", measured, holds(share > 1 for share in shares)
     broken = [one["gradient"] < 0.25 for one in networks]
-    measured = f"at least {span(map(least_gradient, networks))} √d, and below √d/4 for at most "
+    measured = f"at least {range_of(map(least_gradient, networks))} √d, and below √d/4 for at most "
     measured += f"{max(one.mean() for one in broken):.1%} of a network's digits"
     yield "‖∇f‖ ≥ √d/4 (Lemma 4.2), at the trained W", measured, holds(broken)
     yield (
@@ -138,10 +138,10 @@ def statements(networks: list[dict]):
     shares = [one["changeable"] / neurons_bound(one) for one in networks]
     did = [one["changed"].mean() / max(1, one["changeable"].mean()) for one in networks]
     measured = f"at most {decimal(max(share.max() for share in shares))} of the bound; "
-    measured += f"{span(did)} of those that can did in training"
+    measured += f"{range_of(did)} of those that can did in training"
     says = "At most C0√m + √(m log(1/γ)/2) neurons can change sign in the ball (Lemma 4.3)"
     yield says, measured, holds(share > 1 for share in shares)
-    power, word = growth(networks, -0.1, mean_gradient_change)
+    power, word = power_of_d(networks, -0.1, mean_gradient_change)
     measured = f"{means('gradient_change', 2)} √d; over √d {power}"
     yield "‖∇f(x + δ) − ∇f(x)‖ = o(√d) (Lemma 4.4), at the trained W and the smallest flipping δ", measured, word
     cone = max(one["cone"] for one in networks)

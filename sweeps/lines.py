@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CHOICES = {
+FLAGS = {
     "laptop": "a grid that a laptop can run, as said above",
     "quick": "a grid of a minute, as said above",
     "authors": "with --bias --box, as the authors' scripts",
@@ -25,7 +25,7 @@ def print_lines(documentation, runs):
     parser = argparse.ArgumentParser(usage=command, description=description, allow_abbrev=False)
     parser.add_argument("--jobs", type=int, metavar="N", help="print no commands but run them here, N at a time")
     for choice in inspect.signature(runs).parameters:
-        parser.add_argument(f"--{choice}", action="store_true", help=CHOICES[choice])
+        parser.add_argument(f"--{choice}", action="store_true", help=FLAGS[choice])
     choices = vars(parser.parse_args())
     jobs = choices.pop("jobs")
     if jobs is None:

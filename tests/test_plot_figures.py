@@ -263,7 +263,7 @@ def test_of_runs_that_T_did_not_end_the_last_counts_whatever_T(tmp_path, capsys)
     ],
 )
 def test_a_run_that_T_ended_is_missing_from_a_grid_with_a_larger_T(part, row, lacks):
-    lacking, count = plot_figures.missing(part, [row])
+    lacking, count = plot_figures.lacking_runs(part, [row])
     assert len(lacking) == count - 1 + lacks
 
 
