@@ -19,7 +19,7 @@ def finite(value: float) -> float:
 
 
 def _in_one_line(kind, error, traceback, otherwise=sys.excepthook):
-    """End a script by one line after Ctrl-C while it imports PyTorch; later lib/stopping.py does."""
+    """End a script by one line after Ctrl-C while it imports PyTorch; later lib/signals.py does."""
     script = Path(sys.argv[0])
     if kind is KeyboardInterrupt and script.is_file() and script.resolve().parent == ROOT:
         print(f"{script.name}: interrupted", file=sys.stderr)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
-from lib import RunError, stopping
+from lib import RunError, signals
 from lib.files import locked, run_name, write_whole
 from lib.groups import DATA
 from lib.progress import note, warn
@@ -73,16 +73,16 @@ class Checkpoint:
                 stack.enter_context(locked(self.lock, timeout=-1))
             yield
             self.remove()
-            stopping.defer(False)
+            signals.defer(False)
 
     def save_if_due(self, run: SimpleNamespace, clock: Clock) -> None:
         """If it is time to, `save`. Raises Stopped afterwards where a signal asked the process to end."""
-        signum = stopping.asked()
+        signum = signals.asked()
         if signum is None and time.monotonic() - self.saved_at < self.seconds:
             return
         saved = self.save(run, clock.seconds())
         if signum is not None:
-            raise stopping.Stopped(
+            raise signals.Stopped(
                 signum, "the same command goes on from here" if saved else "rows written before are kept"
             )
 
@@ -108,7 +108,7 @@ class Checkpoint:
         names or shapes than run has, or a state, a dict, that does not fit, is set aside with a warning. Raises RunError
         where the file cannot be read now.
         """
-        stopping.defer(True)
+        signals.defer(True)
         self.identity["data"] = [zlib.crc32(tensor.detach().cpu().contiguous().numpy()) for tensor in data]
         try:
             content = memoryview(self.path.read_bytes())

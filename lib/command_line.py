@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from lib import RunError, stopping
+from lib import RunError, signals
 from lib.files import check_folder
 from lib.mnist import DATA_DIR, DATASETS
 from lib.progress import note
@@ -148,7 +148,7 @@ def run(main, script: str) -> None:
         given = [word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--")]
         if twice := [word for word in given if given.count(word) > 1]:
             raise RunError(f"{twice[0]} is given more than once, and only the last would count")
-        with stopping.listening():
+        with signals.listening():
             main()
     except RunError as error:
         sys.exit(f"{name}: error: {error}")
@@ -158,6 +158,6 @@ def run(main, script: str) -> None:
         ):
             raise
         sys.exit(f"{name}: error: out of memory ({' '.join(str(error).split())})")
-    except stopping.Stopped as stopped:
+    except signals.Stopped as stopped:
         note(f"{name}: interrupted by {signal.Signals(stopped.signum).name}; {stopped.kept}")
         sys.exit(128 + stopped.signum)

@@ -82,7 +82,7 @@ def by_prediction(net, x, y, eps, atk_iters, box):
         examples = at_x, past_z, past_delta, sides, gradient, inputs, length, x, delta, y, robust, unsure, steps
         going, z = torch.arange(len(y)), at_x
         while len(going):
-            run(_advance, going, z, *examples, *shared, torch.finfo(x.dtype).eps)
+            call_compiled(_advance, going, z, *examples, *shared, torch.finfo(x.dtype).eps)
             going = (steps <= atk_iters).nonzero().squeeze(1)
             z = inputs[going] @ W.T
         return delta, robust, unsure
@@ -102,7 +102,7 @@ def by_neurons(net, x, y, eps, atk_iters, box, K):
         h = ((z > 0) * a) @ W @ W.T
         robust, unsure = torch.ones_like(y, dtype=torch.bool), torch.zeros_like(y, dtype=torch.bool)
         length = torch.linalg.vector_norm(net.weighted_input(x), dim=1)
-        run(_follow_neurons, z, h, length, y, robust, unsure, *shared)
+        call_compiled(_follow_neurons, z, h, length, y, robust, unsure, *shared)
         return z @ W, robust, unsure
 
     return in_threads(attack, x, y.to(x.dtype))
@@ -134,7 +134,7 @@ def in_threads(attack, x, y):
     return tuple(torch.cat(column) for column in zip(*parts))
 
 
-def run(function, *arguments):
+def call_compiled(function, *arguments):
     """Call the compiled function, with arrays for tensors."""
     arrays = (argument.numpy() if isinstance(argument, torch.Tensor) else argument for argument in arguments)
     compiled(function)(*arrays)
@@ -185,7 +185,9 @@ def _advance(
     going, z, at_x, past_z, past_delta, sides, gradient, inputs, length, x, delta, y, robust, unsure, steps,
     W, lengths, a, output_bias, eps, box, step, atk_iters, noise, least, epsilon,
 ):  # fmt: skip
-    """As many PGD steps of each example as are cheap without a product, from z = W inputs; all but shared is updated.
+    """As many PGD steps of each example as are cheap without a product, from z = W inputs.
+
+    It updates past_z to gradient, inputs, delta and robust to steps in place.
 
     Two products, W delta and that of an earlier delta, predict W delta for the deltas to come: as that of the nearest
     vector in the plane of the two. What is left of delta, of length `off`, moves neuron s by lengths[s] * off at most.

@@ -39,7 +39,7 @@ def print_lines(documentation, runs):
 def run_each(runs, jobs):
     """Run the runs, so many at a time, and return the exit code: 1 where one failed, 128 + signal after a signal."""
     sys.path.insert(0, str(ROOT))  # where lib is, also when a script beside this one runs
-    from lib import stopping
+    from lib import signals
     from lib.progress import note
 
     from tqdm import tqdm
@@ -70,7 +70,7 @@ def run_each(runs, jobs):
     bar = tqdm(total=len(runs), unit="run", mininterval=1 if sys.stderr.isatty() else 60)
     code = 0
     try:
-        with stopping.listening(), bar, ThreadPoolExecutor(jobs) as pool:
+        with signals.listening(), bar, ThreadPoolExecutor(jobs) as pool:
             try:
                 for ended in as_completed([pool.submit(run_one, run) for run in runs]):
                     ended.result()
@@ -79,7 +79,7 @@ def run_each(runs, jobs):
                 ending.set()
                 for process in list(running):
                     end(process)
-    except stopping.Stopped as stopped:
+    except signals.Stopped as stopped:
         name, code = signal.Signals(stopped.signum).name, 128 + stopped.signum
         done = f"{bar.n} of {len(runs)} runs done"
         failed.append(f"interrupted by {name}: {done}; the same command goes on from the states that the runs saved")

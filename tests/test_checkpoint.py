@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import advtrain
 import common
 import ntk_normal
-from lib import RunError, checkpoint, results, stopping
+from lib import RunError, checkpoint, results, signals
 from lib.checkpoint import Checkpoint, Clock
 from lib.results import read_rows
 
@@ -209,7 +209,7 @@ def test_a_run_ended_over_and_over_writes_the_same_rows(name, columns, options, 
 
     def end_now_and_then(*state):
         if next(steps) % 3 == 0:  # unsaved
-            raise stopping.Stopped(signal.SIGTERM)
+            raise signals.Stopped(signal.SIGTERM)
         save_if_due(*state)
 
     monkeypatch.setattr(Checkpoint, "save_if_due", end_now_and_then)

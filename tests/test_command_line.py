@@ -13,7 +13,7 @@ import common
 import ntk_normal
 from lib import ROOT, RunError, command_line
 from lib.results import code_version, read_rows
-from lib.stopping import Stopped
+from lib.signals import Stopped
 
 import pytest
 import torch

@@ -7,7 +7,7 @@ import signal
 import tempfile
 
 from lib import RunError, files, mnist
-from lib.stopping import Stopped
+from lib.signals import Stopped
 
 import pytest
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-from lib import ROOT, stopping
+from lib import ROOT, signals
 from lib.checkpoint import Checkpoint, Clock
 
 import pytest
@@ -49,7 +49,7 @@ def test_ctrl_c_while_pytorch_is_imported_is_one_line(tmp_path, script):
 
 
 def test_a_signal_ends_at_once_what_is_not_training():
-    with pytest.raises(stopping.Stopped) as stopped, stopping.listening():
+    with pytest.raises(signals.Stopped) as stopped, signals.listening():
         signal.raise_signal(signal.SIGTERM)
     assert stopped.value.signum == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -66,28 +66,28 @@ def terminal():
 
 
 def test_of_signals_that_come_again_only_ctrl_c_ends_at_once_what_is_training(terminal):
-    with stopping.listening():
-        stopping.defer(True)
+    with signals.listening():
+        signals.defer(True)
         for signum in (HANGUP, HANGUP, signal.SIGINT, signal.SIGTERM):  # a closed terminal may send the first twice
             signal.raise_signal(signum)
-            assert stopping.asked() == HANGUP
-        with pytest.raises(stopping.Stopped) as stopped:
+            assert signals.asked() == HANGUP
+        with pytest.raises(signals.Stopped) as stopped:
             signal.raise_signal(signal.SIGINT)
     assert stopped.value.signum == signal.SIGINT
-    with pytest.raises(stopping.Stopped):
-        stopping.defer(False)  # the first
-    assert stopping.asked() is None
-    with stopping.listening():  # a Ctrl-C of before is forgotten
-        stopping.defer(True)
+    with pytest.raises(signals.Stopped):
+        signals.defer(False)  # the first
+    assert signals.asked() is None
+    with signals.listening():  # a Ctrl-C of before is forgotten
+        signals.defer(True)
         signal.raise_signal(signal.SIGINT)
-        assert stopping.asked() == signal.SIGINT
-    stopping._State.asked = None
+        assert signals.asked() == signal.SIGINT
+    signals._State.asked = None
 
 
 def test_a_signal_after_the_last_save_ends_the_process_once_the_row_is_there(tmp_path, terminal):
     saving, rows = Checkpoint(tmp_path, "any", {"seed": 0}, seconds=0), []
     run = SimpleNamespace(W=torch.ones(2, 2))
-    with pytest.raises(stopping.Stopped) as stopped, stopping.listening(), saving.exclusive():
+    with pytest.raises(signals.Stopped) as stopped, signals.listening(), saving.exclusive():
         saving.save_if_due(run, Clock())
         saving.restore(run, ())
         signal.raise_signal(signal.SIGINT)
@@ -99,7 +99,7 @@ def test_a_signal_after_the_last_save_ends_the_process_once_the_row_is_there(tmp
 def test_signals_that_are_ignored_stay_so():
     before = signal.signal(HANGUP, signal.SIG_IGN)  # as nohup does
     try:
-        with stopping.listening():
+        with signals.listening():
             signal.raise_signal(HANGUP)
     finally:
         signal.signal(HANGUP, before)
