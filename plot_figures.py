@@ -121,17 +121,17 @@ LEARNING |= {"deviation_over_V": "deviation / $V$"}
 
 
 class Side(NamedTuple):
-    """A side of Figure 4: which rows it takes, what they have in common, its axes, and the paper's threshold."""
+    """A side of Figure 4: which rows it takes, their axes, what they have in common, and the paper's threshold."""
 
     of: Callable
-    fixed: tuple
     across: str
     up: str
-    bound: tuple
+    common: tuple
+    scale: float  # the threshold is this over the root of what is across
 
 
-LEFT = Side(left_of_figure4, ("width", "C0"), "d", "eps", (5, "d"))
-RIGHT = Side(right_of_figure4, ("d", "eps"), "width", "V", (25, "m"))
+LEFT = Side(left_of_figure4, "d", "eps", ("width", "C0"), 5)
+RIGHT = Side(right_of_figure4, "width", "V", ("d", "eps"), 25)
 
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 8, "legend.fontsize": 7}
 STYLE |= {"xtick.labelsize": 7, "ytick.labelsize": 7, "legend.handlelength": 2.2}
@@ -533,7 +533,7 @@ def draw_side(ax, side, rows, title, caps):
             hatch_caps(ax, rows, caps)
         if rows[0]["attack"] == "l2":
             draw_bound(ax, side)
-    at = ", ".join(f"{SYMBOLS[column]} = {rows[0][column]:,g}" for column in (*single, *side.fixed))
+    at = ", ".join(f"{SYMBOLS[column]} = {rows[0][column]:,g}" for column in (*single, *side.common))
     ended = sum(map(ended_by_T, rows))
     words = f"\n{ended} of {len(rows)} runs ended by T = {ends_in_words(rows)} epochs" if ended else ""
     ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, across, up))}{words}", fontsize=7.5)
@@ -546,7 +546,8 @@ def draw_map(ax, rows, horizontal, vertical, falls):
     robust accuracy passes a level.
     """
     ax.patch.set(facecolor="0.95", edgecolor="0.8", hatch="xxxx")
-    across, up = [*grouped(rows, horizontal)], [*grouped(rows, vertical)]
+    columns, up = grouped(rows, horizontal), [*grouped(rows, vertical)]
+    across = [*columns]
     accuracy = np.full((len(up), len(across)), np.nan)
     sides, heights = cell_edges(across), cell_edges(up)
     # Here the paper's thresholds are straight.
@@ -557,9 +558,9 @@ def draw_map(ax, rows, horizontal, vertical, falls):
     if ended := [*grouped([row for row in rows if ended_by_T(row)], horizontal, vertical)]:
         style = {"marker": "o", "markersize": 2, "color": "white", "markeredgecolor": "black", "markeredgewidth": 0.4}
         ax.plot(*zip(*ended), **style, linestyle="none", label="$T$ ended a run here", zorder=3)
-    outline, columns = [withStroke(linewidth=2.4, foreground="black")], grouped(rows, horizontal)
+    outline = [withStroke(linewidth=2.4, foreground="black")]
     for level, dashes, marker in ((0.95, "-", "^"), (0.5, "--", "o"), (0.05, ":", "v")):
-        passed = [mean_crossing(columns.get(value, []), vertical, falls, level) for value in across]
+        passed = [mean_crossing(own, vertical, falls, level) for own in columns.values()]
         style = {"color": "white", "linestyle": dashes, "marker": marker, "path_effects": outline, "zorder": 4}
         style["markersize"] = 4 if len(across) < 12 else 2.5
         hidden = "" if np.isfinite(passed).any() else "_"  # from the legend
@@ -591,11 +592,11 @@ def hatch_caps(ax, rows, caps):
 
 
 def draw_bound(ax, side):
-    """The paper's threshold, scale over the root of what the map has across, named by its symbol."""
-    (scale, symbol), x = side.bound, np.geomspace(*ax.get_xlim(), 500)
+    """The paper's threshold."""
+    x = np.geomspace(*ax.get_xlim(), 500)
     style = {"color": "tab:red", "linewidth": 1.5, "path_effects": [withStroke(linewidth=2.6, foreground="white")]}
-    label = rf"the paper's ${scale}\,/\sqrt{{{symbol}}}$"
-    ax.plot(x, scale / np.sqrt(x), **style, label=label, scaley=False, zorder=3)
+    label = rf"the paper's ${side.scale}\,/\sqrt{{{SYMBOLS[side.across].strip('$')}}}$"
+    ax.plot(x, side.scale / np.sqrt(x), **style, label=label, scaley=False, zorder=3)
 
 
 # ----------------------------------------------------------------------------------------------- learning curves

@@ -9,12 +9,7 @@ import plot_figures
 from lib import groups
 
 import pytest
-from made_up import adversarial_row, line, ntk_row, read
-
-
-def test_of_equal_runs_the_last_counts_and_the_order_is_that_of_the_configuration():
-    rows = [ntk_row(7, 64, 3, 0), ntk_row(5, 64, 3, 0, rel_delta_mean=99), ntk_row(5, 64, 3, 0, rel_delta_mean=1)]
-    assert [(row["size"], row["rel_delta_mean"]) for row in read(rows, "ntk_normal")] == [(5, 1), (7, 2 / 7)]
+from made_up import adversarial_row, line, ntk_row
 
 
 def test_the_settings_defaults_are_the_scripts(monkeypatch, tmp_path):
