@@ -1,7 +1,7 @@
 """The paper in code: the digits, the network, the lazy ball, Sections 3 and 4, the smallest step, PGD.
 
-ntk_normal.py trains until the lazy ball is left (Section 5.1), advtrain.py trains against PGD inside it (Section 5.2);
-both are made of what is here. Files, options, compiled code and the checks of closed forms are in lib/.
+ntk_normal.py trains until the lazy ball is left (Section 5.1), advtrain.py trains against PGD inside it (Section 5.2). Both
+use what is defined here. Files, options, compiled code and the checks of closed forms are in lib/.
 
 The paper is "Adversarial Robustness is at Odds with Lazy Training" (Wang, Ullah, Mianjy and Arora, NeurIPS 2022);
 sections, definitions and theorems named below are its own. Shapes: n examples, d = size * size pixels, m = width.

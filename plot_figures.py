@@ -1,14 +1,17 @@
 """python plot_figures.py --results results/paper results --out figures --figure 2 3 4
 
 Draws the paper's Figures 2 to 4, as PNG and PDF, from the rows that ntk_normal.py, advtrain.py and advtraingap.py wrote
-to the folders --results; of a run in several the last folder's row counts, and of rows that differ in T alone the
-longest run's. When it draws all of them, it also writes what the rows say of the paper's claims, claims.md. The files
+to the folders --results. If a run is in several folders, the last folder's row counts. Of rows that differ only in T, the
+longest run's counts. With all three figures it also writes what the rows say of the paper's claims, claims.md.
+
 figure2, figure3 and figure4 hold the runs with the scripts' default settings. Runs with other data, attacks, bs, lr,
 atk_iters or patience are never averaged with those: they get figures of their own, named after what differs, such as
 figure4-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure 4 bias and box get panels. Runs that T
-ended are marked. Where rows have several C0 or widths, Figure 2 takes one C0, Figure 3 one width, Figure 4 left one of
-both: what --C0 and --width say, else the paper's if there is a row, else the one with most. Of other widths there are
-Figures 3 of their own, such as figure3-m10000. The claims do not heed this choice.
+ended are marked.
+
+Figure 2 is for one C0, Figure 3 for one width, Figure 4 left for one of both. --C0 and --width choose; otherwise it is
+the paper's value if there is a row, otherwise the one with most rows. Other widths get Figures 3 of their own, such as
+figure3-m10000. The claims do not depend on this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
 of drawing. --networks also draws saved networks: a gallery of smallest flipping steps, and the theorem. A table

@@ -181,22 +181,24 @@ def as_markdown(networks: list[dict]) -> str:
 
 PAGE = """# The theorem and its lemmas, on trained networks
 
-The paper's bounds are for any one x of norm 1, hold for all W in the ball at once, and may fail with probability γ over W0 and
-a. Here they are held against every fourth test digit, scaled to norm 1, of {count} networks with {draws} different W0, at γ =
-{gamma}. *Yes* means that no more than γ of the digits of any network break a bound, and that C2 flips all. Where the paper
-leaves a constant open, *yes* means that what it bounds grows no faster than d^0.1, and for Lemma 4.4 that the change over √d
-falls faster than d^−0.1. One seed allows *likely* at most. Such a fit over a few d is no proof. Nor is a *no* at small d a
-refutation: the theorem is for large d.
+Each bound of the paper is for a single x of norm 1 and holds for all W in the ball at once. It may fail with probability γ over
+W0 and a. We check the bounds at γ = {gamma}, on {count} networks with {draws} different W0, on every fourth test digit scaled to
+norm 1.
+
+*Yes*: at most a share γ of any network's digits break the bound, and C2 flips them all. If the paper leaves a constant open, *yes*
+means that the bounded quantity grows no faster than d^0.1 (Lemma 4.4: the change over √d falls faster than d^−0.1). With one
+seed we write *likely* for *yes*. A fit over a few d proves nothing, and a *no* at small d refutes nothing: the theorem is for
+large d.
 
 {statements}
 C2 is the least of those tried for which the step |η| = C2/‖∇f‖² flips every digit. The largest |f| and the neurons that can
-change sign are exact, over all W in the ball. The W with a small ∇f has every neuron moved against ∇f, at right angles to x. It
-shortens ∇f by about C0/2, the O(1) in the proof of Lemma 4.2. That lemma's informal statement asks only for d ≥
-Ω(log(m/γ)/m), so its Ω must hide C0. R is the radius at which 10% of the digits are still classified
-correctly, after the smallest step or 20 steps of PGD; log d stands for the logarithms that Õ hides.
+change sign are exact, over all W in the ball. For the W with a small ∇f we move every neuron against ∇f, at right angles to x.
+This shortens ∇f by about C0/2, which is the O(1) in the proof of Lemma 4.2. The lemma's informal statement asks only for d ≥
+Ω(log(m/γ)/m), so this Ω must hide C0. R is the radius at which 10% of the digits are still classified correctly, after the
+smallest step or 20 steps of PGD. log d stands for the logarithms that Õ hides.
 
 Theorem 3.1 also asks for d^2.4 ≤ m ≤ C4 exp(d^0.24), where d^2.4 is 2,265 at d = 25, 63,096 at d = 100 and 8.8 million at d =
-784. Of the paper's own d and m in Figure 2 four meet the lower bound: d = 25 with m = 10,000 and 100,000, d = 49 and 100 with m =
-100,000. The upper one is 9 C4 at d = 25 and 141 C4 at d = 784.
+784. Only four pairs of the paper's Figure 2 meet the lower bound: d = 25 with m = 10,000 and 100,000, and d = 49 and 100 with m =
+100,000. The upper bound is 9 C4 at d = 25 and 141 C4 at d = 784.
 
 {networks}"""

@@ -184,7 +184,7 @@ def test_a_folder_of_networks_gives_the_gallery_and_the_theorem(tmp_path, lazy_n
     drawn = plot_figures.draw_networks(tmp_path)
     assert [*drawn] == ["gallery", "theorem", "theorem.md"]
     assert (
-        "of 2 networks" in drawn["theorem.md"]
+        "on 2 networks" in drawn["theorem.md"]
         and "|adversarial training at ε√d = 2.0, digits 0/1, d 25|" in drawn["theorem.md"]
     )
     assert "1 of 3" in capsys.readouterr().err
