@@ -10,7 +10,7 @@ figure4-steps20. So do runs with bias or normalize in Figures 2 and 3; in Figure
 ended are marked.
 
 Figure 2 is for one C0, Figure 3 for one width, Figure 4 left for one of both. --C0 and --width choose; otherwise it is
-the paper's value if there is a row, otherwise the one with most rows. Other widths get Figures 3 of their own, such as
+the paper's value if it has two rows or more, otherwise the one with most. Other widths get Figures 3 of their own, such as
 figure3-m10000. The claims do not depend on this choice.
 
 On stderr it says how many runs of the grids in sweeps/ are there; --missing prints the commands of the others instead
@@ -586,20 +586,22 @@ def hatch_caps(ax, rows, caps):
     same = {d: line for (*data, d), line in caps.items() if data == [*cap_key(rows[0])][:-1]}
     passed = {d: crossing(line.items(), True, 0.95).place for d, line in same.items()}
     passed = {d: place for d, place in passed.items() if math.isfinite(place)}
-    if passed:
-        x, limit = np.geomspace(*ax.get_xlim(), 500), ax.get_ylim()[1]
-        lowest = np.interp(np.log(x), np.log(sorted(passed)), [passed[d] for d in sorted(passed)])
+    x, limit = np.geomspace(*ax.get_xlim(), 500), ax.get_ylim()[1]
+    lowest = np.interp(np.log(x), np.log(sorted(passed)), [passed[d] for d in sorted(passed)]) if passed else limit
+    if np.any(lowest < limit):
         style = {"edgecolor": "0.75", "hatch": "////", "linewidth": 0.8, "zorder": 2}
         ax.fill_between(x, lowest, limit, where=lowest < limit, facecolor="none", **style)
         ax.fill_between([], [], facecolor=plt.get_cmap("cividis")(0), **style, label="no classifier can reach 0.95")
 
 
 def draw_bound(ax, side):
-    """The paper's threshold."""
-    x = np.geomspace(*ax.get_xlim(), 500)
+    """The paper's threshold, where it passes through the map."""
+    x, (low, high) = np.geomspace(*ax.get_xlim(), 500), ax.get_ylim()
+    y = side.scale / np.sqrt(x)
     style = {"color": "tab:red", "linewidth": 1.5, "path_effects": [withStroke(linewidth=2.6, foreground="white")]}
     label = rf"the paper's ${side.scale}\,/\sqrt{{{SYMBOLS[side.across].strip('$')}}}$"
-    ax.plot(x, side.scale / np.sqrt(x), **style, label=label, scaley=False, zorder=3)
+    if ((low < y) & (y < high)).any():
+        ax.plot(x, y, **style, label=label, scaley=False, zorder=3)
 
 
 # ----------------------------------------------------------------------------------------------- learning curves

@@ -93,9 +93,10 @@ def grouped(rows: list[dict], *columns: str) -> dict:
 
 
 def keep_one_value(rows: list[dict], column: str, usual: float) -> list[dict]:
-    """Only the rows with one value of the column: the paper's if there are any, else the one that most rows have."""
+    """Only the rows with one value of the column: the paper's if it has two or more, else the one that most rows have."""
     groups = grouped(rows, column)
-    return groups.get(usual) or max(groups.values(), key=len, default=[])
+    paper = groups.get(usual, [])
+    return paper if len(paper) > 1 else max(groups.values(), key=len, default=[])
 
 
 def exponents(rows: list[dict], quantity: Callable[[dict], float]) -> list[float]:

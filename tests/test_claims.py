@@ -76,7 +76,7 @@ def power_law(power, seed, **others):
 def test_exponents_in_d_are_of_seeds_with_every_size_and_of_either_inputs():
     pixels = [row for seed, power in enumerate((-0.45, -0.5, -0.55)) for row in power_law(power, seed)]
     norm_1 = [row for seed in range(2) for row in power_law(-0.7, seed, normalize=1)]
-    part = [ntk_row(5, 1000, 10, 7, rel_delta_mean=99)]
+    part = [ntk_row(size, 1000, 10, 7, rel_delta_mean=99 * size) for size in SIZES[1:]]
     text, half = page(pixels + norm_1 + part), 4.303 * 0.05 / 3**0.5
     assert cells(text, "‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, pixels")[::2] == ["−0.50 [−0.62, −0.38]", "likely"]
     assert cells(text, "‖δ‖/‖x‖ falls like d^−0.5 (Fig. 2, norm 1")[::2] == ["−0.70", "no"]
@@ -100,6 +100,8 @@ def test_test_errors_are_judged_by_the_worst_network_on_either_inputs():
     rows.append(ntk_row(5, 1000, 40, 0, test_error=0.05))  # of Figure 3
     text = page(rows)
     assert cells(text, "Every test error is below 1% (Fig. 3") == ["5.00% at most", "–", "no"]
+    longer = [*rows, ntk_row(7, 1000, 40, 0, test_error=0.06, left_ball=0)]
+    assert cells(page(longer), "Every test error is below 1% (Fig. 3") == ["6.00% at most", "–", "no"]
     assert cells(text, "Every test error is below 1% (Fig. 2, pixels") == ["1.40% at most", "–", "no"]
     assert cells(text, "Every test error is below 1% (Fig. 2, norm 1") == ["0.20% at most", "–", "yes"]
     assert "pixels 7 of 8 networks below 1%, worst 1.4% (m = 1,000, d = 25, seed 0)" in text
@@ -155,7 +157,7 @@ def test_where_robust_accuracy_falls_to_0_lies_between_runs(accuracies, found, w
 def test_runs_that_T_ended_might_still_become_robust():
     early = line(5, {2: 0.9, 3: 0.1}, T=100, epochs=21) + line(5, {4: 0.0}, T=100, epochs=100)
     assert cells(page(left=early), FALLS) == ["3.5 [3.0, ∞]", "–", "open"]
-    assert "(the scripts' defaults; T = 100 ended 1 of 3 runs)" in page(left=early)
+    assert "(the scripts' defaults; T = 100 cut off 1 of 3 runs)" in page(left=early)
     assert cells(page(left=early), "paper's formulas", "25") == ["–", "2.5", "3.5*", "1"]
     late = line(5, {6.5: 0.1, 7: 0.0}, T=100, epochs=100)
     assert cells(page(left=late), FALLS)[2] == "no"
@@ -195,7 +197,11 @@ def test_a_drop_is_sharp_within_a_factor_of_2_in_epsilon_where_a_classifier_coul
     gradual = [row for seed in (0, 1) for row in line(5, {1: 1.0, 1.5: 0.9, 3: 0.5, 5: 0.1, 6: 0.0}, seed)]
     assert cells(page(left=gradual), SHARP)[::2] == ["4.4-fold [3.3, 6.0]", "no"]
     assert cells(page(left=rows, caps={(0, 1, 25, 0.8): 0.94}), SHARP)[0] == "–"
-    assert cells(page(left=rows[1:4]), SHARP)[::2] == ["?-fold [1.2, ∞]", "open"]  # 0.9 at the first run
+    late = line(5, {4: 0.9, 5: 0.05, 6: 0.0, 7: 0.0}, 2)  # 0.9 at the first run
+    assert cells(page(left=late), SHARP)[::2] == ["?-fold [1.2, ∞]", "open"]
+    assert cells(page(left=rows + late), SHARP)[0].startswith("1.4-fold [")
+    never_below_1 = line(5, {3: 0.9, 4: 0.05, 5: 0.0}, T=100, epochs=100)
+    assert cells(page(left=never_below_1), SHARP)[0] == "?-fold [1.0, ∞]"
 
 
 GROWS = "Robust accuracy grows with V"
@@ -214,6 +220,10 @@ def test_robust_accuracy_grows_with_V_if_every_seed_allows_it():
     assert grown((0.0, 0.3, 0.5)) == ["20.0–30.0 points", "likely"]
     assert grown((0.0, 0.3, 0.25)) == ["−5.0 to 30.0 points", "no"]
     assert grown((0.0, 0.3, 0.25), T=100, epochs=100) == ["−5.0 to 30.0 points; T cut off 1 of 2", "open"]
+    assert grown((0.0, 0.3, 0.5), (0.2,))[0] == "20.0–30.0 points"  # a seed with one V
+    falls = [adversarial_row(28, 400, V, 0.2, 0, robust) for V, robust in ((0.1, 0.3), (0.2, 0.1))]
+    assert cells(page(right=[falls[0] | {"T": 100, "epochs": 100}, falls[1]]), GROWS)[2] == "open"
+    assert cells(page(right=[falls[0], falls[1] | {"seed": 1}]), GROWS) == ["–", "–", "–"]
 
 
 def test_a_seed_with_fewer_runs_is_in_no_mean():

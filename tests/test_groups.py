@@ -51,9 +51,9 @@ def test_eta_at_norm_1_is_unknown_with_bias():
     assert math.isnan(groups.eta_at_norm_1(row | {"grad_norm_mean": 0}))
 
 
-def test_the_papers_value_is_taken_if_there_is_one_and_else_the_commonest():
-    rows = [ntk_row(5, 1000, 10, 0), ntk_row(5, 1000, 20, 0), ntk_row(7, 1000, 20, 0)]
-    assert groups.keep_one_value(rows, "C0", 10) == rows[:1] and groups.keep_one_value(rows, "C0", 30) == rows[1:]
+def test_the_papers_value_is_taken_if_it_has_two_rows_and_else_the_commonest():
+    rows = [ntk_row(size, 1000, C0, 0) for C0, sizes in ((10, (5, 7)), (20, (5, 7, 10))) for size in sizes]
+    assert groups.keep_one_value(rows, "C0", 10) == rows[:2] and groups.keep_one_value(rows[1:], "C0", 10) == rows[2:]
     assert groups.keep_one_value([], "C0", 10) == []
 
 

@@ -378,7 +378,7 @@ def test_the_papers_thresholds_are_5_over_the_root_of_d_and_25_over_that_of_m():
     for part, scale in (("4 left", 5), ("4 right", 25)):
         side = {
             "left": ((28, 1000, 0.5, 0.2), (20, 1000, 0.5, 0.1)),
-            "right": ((28, 1000, 0.5, 0.2), (28, 500, 0.4, 0.2)),
+            "right": ((28, 1000, 0.9, 0.2), (28, 500, 0.8, 0.2)),
         }
         drawn = figure(part, [adversarial_row(*own, 0, 0.5) for own in side[part[2:]]])
         (line,) = [line for line in drawn.axes[0].lines if "the paper's" in line.get_label()]
@@ -426,6 +426,15 @@ def test_what_no_classifier_can_reach_is_hatched(tmp_path):
     assert caps["MNIST", 0, "l2", 0, 1, 25][0.4] == 0.9
     assert hatched(figure("4 left", rows, caps)) == pytest.approx(0.35)
     assert hatched(figure("4 left", rows)) is None
+    (other := tmp_path / "other").mkdir()
+    write_caps(other, (7, 0.2, 1), (5, 0.3, 0.9))
+    both = plot_figures.read_caps(tmp_path, other)
+    assert hatched(figure("4 left", rows, both)) == pytest.approx(0.25) and both["MNIST", 0, "l2", 0, 1, 49] == {0.2: 1}
+    far = {key: {0.1: 1, 0.5: 0.6} for key in caps}  # nobody knows where between
+    assert hatched(figure("4 left", rows, far)) is None
+    below = at_one_d(5, {0.01: 1, 0.02: 1}) + at_one_d(6, {0.02: 1})
+    labels = [text.get_text() for text in figure("4 left", below, caps).legends[0].get_texts()]
+    assert not any("paper's" in label or "no classifier" in label for label in labels)
     for other in ({"num2": 8}, {"dataset": "KMNIST"}, {"attack": "linf"}, {"antialias": 1}):
         assert hatched(figure("4 left", [row | other for row in rows], caps)) is None
 

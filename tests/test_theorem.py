@@ -59,6 +59,7 @@ def test_all_that_keeps_to_the_paper_is_a_yes_with_two_seeds_but_for_a_search_th
     assert verdicts(THREE) == ALL_FITS
     two_seeds = [*THREE, *(network(d, seed=1) for d in (25, 100, 400))]
     assert verdicts(two_seeds) == [word.replace("likely", "yes") for word in ALL_FITS]
+    assert verdicts([*two_seeds, *(network(d, trained="adversarial") for d in (25, 100, 400))])[1] == "likely"
     assert "|C2 = 4 at C0 = 10; like d^0.00 at C0 = 10|" in theorem.as_markdown(THREE)
 
 
