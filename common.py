@@ -229,9 +229,9 @@ def check_closed_forms(net: TwoLayerNet, x: torch.Tensor, y: torch.Tensor) -> No
 
 
 class LazyBall:
-    """The lazy regime, B_{2,inf}(W0, V): all W with ||W - W0||_{2,inf} = max_s ||w_s - w_{s,0}|| <= V (Definition 2.1: V = C0/sqrt(m)).
+    """The lazy regime, B_{2,inf}(W0, V): all W with ||W - W0||_{2,inf} = max_s ||w_s - w_{s,0}|| <= V (Definition 2.1).
 
-    W0 has shape (m, d) or (m, d + 1).
+    There V is C0/sqrt(m). W0 has shape (m, d) or (m, d + 1).
     """
 
     def __init__(self, W0: torch.Tensor, V: float = math.inf):
