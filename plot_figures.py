@@ -760,7 +760,7 @@ def measure_each(net, x, y, V):
         "small_gradient": small_gradient / math.sqrt(net.d),
         "changeable": changeable_neurons(net, x, V),
         "changed": changed_neurons(net, x),
-        "gradient_change": gradient_change(net, x, delta) / math.sqrt(net.d),
+        "gradient_change": (gradient_change(net, x, delta) / math.sqrt(net.d)).where(step.flips, math.nan),
         "radius": step.delta_norm.where(y * f > 0, 0),
     }
 

@@ -271,6 +271,4 @@ def test_claims_md_is_what_our_rows_say_in_any_order_and_the_readme_has_its_main
     )
     readme = " ".join(readme.split())
     assert words.format(total=experiments.total(), **experiments) in readme
-    assert (
-        "Of {total} on its theory {likely} likely hold and {no} do not".format(total=theory.total(), **theory) in readme
-    )
+    assert "Of {total} on its theory {yes} hold and {no} do not".format(total=theory.total(), **theory) in readme

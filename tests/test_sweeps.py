@@ -30,7 +30,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="needs bash, or signals betwe
         ("figure3", 35),
         ("figure4_left --laptop --authors", 180),
         ("figure4_right", 700),
-        ("theorem", 17),
+        ("theorem", 27),
     ],
 )
 def test_a_grid_is_printed_as_a_script_and_imported_as_a_module(command, count):

@@ -104,6 +104,10 @@ def test_two_sizes_leave_open_what_grows_with_d_and_each_C0_has_its_own_word():
     assert verdicts(THREE + larger[:1])[3] == "C0 = 10: likely; C0 = 20: open"
 
 
+def test_the_gradient_changes_along_the_steps_that_flip():
+    assert theorem.mean_gradient_change(network(25, gradient_change=np.array([0.4, math.nan]))) == 0.4
+
+
 def test_C2_is_one_that_flips_all_also_where_a_longer_step_flips_f_back():
     back = {C2: float(2 <= C2 <= 7) for C2 in theorem.STEPS}
     assert theorem.needed_C2(network(25, flipped=back)) == 2
@@ -211,5 +215,6 @@ def test_a_network_that_no_step_flips_is_measured_without_an_error(lazy_net):
     net.W.data.zero_()
     measured = plot_figures.measure(net, CONFIG | {"normalize": 1, "V": 99})
     assert not any(measured["flipped"].values()) and np.isnan(measured["R_pgd"])
+    assert theorem.mean_gradient_change(measured) == 0
     assert "> 20" in theorem.as_markdown([measured])
     plot_figures.draw_theorem([measured])
