@@ -198,7 +198,7 @@ def summary(row: dict) -> str:
     number = numbers(row)
     protocol = ", ".join(name for name in ("bias", "box") if number[name]) or "no bias, no box"
     norm = "eps" if number["attack"] == "l2" else f"{number['attack']} eps"
-    end = "ended by T" if ended_by_T(number) else "ended by patience"
+    end = "cut off by T" if ended_by_T(number) else "ended by patience"
     end += " at robust accuracy 0" if number["train_robust_acc"] < 0.001 else ""
     ball = " (not at the ball's border)" if number["max_deviation"] < 0.99 * number["V"] else ""
     return (

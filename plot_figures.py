@@ -311,7 +311,7 @@ def read_runs(folders: list[Path], script: str) -> list[dict]:
         rows += sorted(own, key=most_epochs)
     runs, longest = latest_of_each_run(rows, key), latest_of_each_run(sorted(rows, key=most_epochs), key)
     if shorter := sum(most_epochs(run) < most_epochs(other) for run, other in zip(runs, longest)):
-        note(f"{shorter} runs of {script}.py that T ended take the place of longer ones of an earlier folder")
+        note(f"{shorter} runs of {script}.py that T cut off take the place of longer ones of an earlier folder")
     if changed := sum(run["code"].endswith("+") for run in runs):
         note(f"{changed} runs of {script}.py are of changed code (+ in the column code)")
     return runs
@@ -538,7 +538,7 @@ def draw_side(ax, side, rows, title, caps):
             draw_bound(ax, side)
     at = ", ".join(f"{SYMBOLS[column]} = {rows[0][column]:,g}" for column in (*single, *side.common))
     ended = sum(map(ended_by_T, rows))
-    words = f"\n{ended} of {len(rows)} runs ended by T = {ends_in_words(rows)} epochs" if ended else ""
+    words = f"\n{ended} of {len(rows)} runs cut off by T = {ends_in_words(rows)} epochs" if ended else ""
     ax.set_title(f"{title}\n{at}, {seeds(grouped(rows, across, up))}{words}", fontsize=7.5)
 
 
@@ -560,7 +560,7 @@ def draw_map(ax, rows, horizontal, vertical, falls):
     ax.pcolormesh(sides, heights, accuracy, vmin=0, vmax=1, cmap="cividis")
     if ended := [*grouped([row for row in rows if ended_by_T(row)], horizontal, vertical)]:
         style = {"marker": "o", "markersize": 2, "color": "white", "markeredgecolor": "black", "markeredgewidth": 0.4}
-        ax.plot(*zip(*ended), **style, linestyle="none", label="$T$ ended a run here", zorder=3)
+        ax.plot(*zip(*ended), **style, linestyle="none", label="$T$ cut off a run here", zorder=3)
     outline = [withStroke(linewidth=2.4, foreground="black")]
     for level, dashes, marker in ((0.95, "-", "^"), (0.5, "--", "o"), (0.05, ":", "v")):
         passed = [mean_crossing(own, vertical, falls, level) for own in columns.values()]

@@ -217,10 +217,10 @@ def test_d_is_that_of_the_data(tmp_path, script, monkeypatch):
 
 def test_the_summary_says_what_ended_training():
     for others, end in [
-        ({}, "100 epochs (ended by T), deviation 0.3,"),
+        ({}, "100 epochs (cut off by T), deviation 0.3,"),
         ({"epochs": 90}, "90 epochs (ended by patience), deviation 0.3,"),
         ({"epochs": 21, "train_robust_acc": 0}, "21 epochs (ended by patience at robust accuracy 0), deviation 0.3,"),
-        ({"max_deviation": 0.2}, "100 epochs (ended by T), deviation 0.2 (not at the ball's border),"),
+        ({"max_deviation": 0.2}, "100 epochs (cut off by T), deviation 0.2 (not at the ball's border),"),
     ]:
         row = adversarial_row(28, 1000, 0.3, 0.2, 0, 0.5, T=100, epochs=100) | others
         assert end in advtrain.summary(row)

@@ -242,7 +242,7 @@ def test_of_runs_that_differ_in_T_alone_the_longest_counts_unless_the_user_has_a
     write(tmp_path / "mine" / "advtrain.csv", adversarial_row(7, 1000, 0.316, 0.2, 0, 0.4, T=50, epochs=50))
     rows = plot_figures.read_runs([tmp_path, tmp_path / "mine"], "advtrain")
     assert [(row["size"], row["T"], row["robust_test_acc"]) for row in rows] == [(5, 1000, 0.6), (7, 50, 0.4)]
-    assert "1 runs of advtrain.py that T ended take the place of longer ones" in capsys.readouterr().err
+    assert "1 runs of advtrain.py that T cut off take the place of longer ones" in capsys.readouterr().err
 
 
 def test_of_runs_that_T_did_not_end_the_last_counts_whatever_T(tmp_path, capsys):
@@ -390,9 +390,9 @@ def test_cells_with_a_run_that_T_ended_are_dotted():
         at_one_d(5, {0.1: 0.9, 0.2: 0.5}) + at_one_d(7, {0.1: 0.9}) + at_one_d(7, {0.1: 0.9}, T=100, epochs=100, seed=1)
     )
     ax = figure("4 left", rows).axes[0]
-    (dots,) = [line for line in ax.lines if line.get_label() == "$T$ ended a run here"]
+    (dots,) = [line for line in ax.lines if line.get_label() == "$T$ cut off a run here"]
     assert dots.get_xydata().tolist() == [[49, 0.1]]
-    assert ax.get_title().endswith("\n1 of 4 runs ended by T = 100 epochs")
+    assert ax.get_title().endswith("\n1 of 4 runs cut off by T = 100 epochs")
 
 
 def test_a_single_d_of_ones_own_is_a_curve():
