@@ -154,6 +154,12 @@ def test_where_robust_accuracy_falls_to_0_lies_between_runs(accuracies, found, w
     assert cells(page(left=line(5, accuracies)), FALLS)[2] == word.replace("yes", "likely")  # one seed
 
 
+def test_where_no_classifier_could_be_robust_nobody_asks_when_robust_accuracy_falls():
+    rows = line(5, {2: 0.9, 3: 0.1, 4: 0.0})
+    assert cells(page(left=rows, caps={(0, 1, 25, 0.8): 0.94}), FALLS) == ["–", "–", "–"]
+    assert cells(page(left=rows, caps={(0, 1, 25, 0.8): 0.95}), FALLS)[2] == "no"
+
+
 def test_runs_that_T_ended_might_still_become_robust():
     early = line(5, {2: 0.9, 3: 0.1}, T=100, epochs=21) + line(5, {4: 0.0}, T=100, epochs=100)
     assert cells(page(left=early), FALLS) == ["3.5 [3.0, ∞]", "–", "open"]
