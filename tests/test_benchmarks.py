@@ -4,9 +4,10 @@ import csv
 import importlib.util
 
 import ntk_normal
-from common import TwoLayerNet, smallest_step
+from common import TwoLayerNet, load_digits, smallest_step
 from lib import ROOT
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,22 @@ def protocol():
     spec = importlib.util.spec_from_file_location(path.stem, path)
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
     return module
+
+
+def test_the_authors_random_numbers_are_those_of_two_global_streams(protocol):
+    np.random.seed(3)
+    torch.manual_seed(3)
+    sorted_digits = load_digits(0, 1, 5)
+    order = np.concatenate([np.flatnonzero(sorted_digits.train_y == y) for y in (-1, 1)])
+    np.random.shuffle(shuffled := np.arange(len(order)))
+    first, second = torch.nn.Linear(25, 40), torch.nn.Linear(40, 1)
+    W, b = first.weight.data.normal_(), first.bias.data.normal_()
+    a, c = (np.sign(np.random.normal(size=shape)) for shape in (second.weight.shape, second.bias.shape))
+    digits, net = protocol.draw_as_they_do(3, 5, 40, normalize=False)
+    assert torch.equal(digits.train_x, sorted_digits.train_x[order[shuffled]])
+    assert torch.equal(digits.train_y, sorted_digits.train_y[order[shuffled]])
+    assert torch.equal(net.W, torch.cat([W, b[:, None]], dim=1)) and torch.equal(net.W0, net.W)
+    assert net.a.tolist() == a[0].tolist() and net.output_bias.item() == c[0]
 
 
 def test_walks_end_where_real_ones_do(protocol):
