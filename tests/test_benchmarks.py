@@ -21,14 +21,14 @@ def protocol():
 
 
 def test_the_authors_random_numbers_are_those_of_two_global_streams(protocol):
-    np.random.seed(3)
+    np.random.seed(3)  # noqa: NPY002, as the scripts do
     torch.manual_seed(3)
     sorted_digits = load_digits(0, 1, 5)
     order = np.concatenate([np.flatnonzero(sorted_digits.train_y == y) for y in (-1, 1)])
-    np.random.shuffle(shuffled := np.arange(len(order)))
+    np.random.shuffle(shuffled := np.arange(len(order)))  # noqa: NPY002
     first, second = torch.nn.Linear(25, 40), torch.nn.Linear(40, 1)
     W, b = first.weight.data.normal_(), first.bias.data.normal_()
-    a, c = (np.sign(np.random.normal(size=shape)) for shape in (second.weight.shape, second.bias.shape))
+    a, c = (np.sign(np.random.normal(size=shape)) for shape in (second.weight.shape, second.bias.shape))  # noqa: NPY002
     digits, net = protocol.draw_as_they_do(3, 5, 40, normalize=False)
     assert torch.equal(digits.train_x, sorted_digits.train_x[order[shuffled]])
     assert torch.equal(digits.train_y, sorted_digits.train_y[order[shuffled]])
