@@ -268,13 +268,16 @@ def test_claims_md_is_what_our_rows_say_in_any_order_and_the_readme_has_its_main
     theorem = (ROOT / "figures" / "theorem.md").read_text(encoding="utf-8")
     for _, says, measured, _, word, _ in (one.split("|") for one in lines[-3:]):
         assert re.search(rf"\|{re.escape(says)}\|{re.escape(measured)}.*\|{word}\|", theorem)
-    experiments, theory = (
-        Counter(line.rsplit("|", 2)[1].split(";")[0] for line in re.search(r"(\|.*\n)+", page)[0].splitlines()[2:])
+    words = [
+        [line.rsplit("|", 2)[1] for line in re.search(r"(\|.*\n)+", page)[0].splitlines()[2:]]
         for page in (text, theorem)
-    )
-    words = (
+    ]
+    experiments, theory = (Counter(word.split(";")[0] for word in own) for own in words)
+    biased = Counter(word.split("bias and box: ")[-1] for word in words[0])
+    readme = " ".join(readme.split())
+    first = (
         "Of {total} statements on its experiments {yes} hold, {likely} likely hold, {no} do not, and {open} are open"
     )
-    readme = " ".join(readme.split())
-    assert words.format(total=experiments.total(), **experiments) in readme
+    assert first.format(total=experiments.total(), **experiments) in readme
+    assert "scripts {yes} hold, {likely} likely hold, {no} do not, and {open} are open".format(**biased) in readme
     assert "Of {total} on its theory {yes} hold and {no} do not".format(total=theory.total(), **theory) in readme
