@@ -432,6 +432,10 @@ def test_what_no_classifier_can_reach_is_hatched(tmp_path):
     assert hatched(figure("4 left", rows, both)) == pytest.approx(0.25) and both["MNIST", 0, "l2", 0, 1, 49] == {0.2: 1}
     far = {key: {0.1: 1, 0.5: 0.6} for key in caps}  # nobody knows where between
     assert hatched(figure("4 left", rows, far)) is None
+    nearer = far | {("MNIST", 0, "l2", 0, 1, 784): {0.2: 1, 0.3: 0.9}}
+    assert hatched(figure("4 left", rows, nearer)) == pytest.approx(0.25)
+    right = [adversarial_row(28, m, V, 0.2, 0, 0.5) for m, V in ((25, 0.2), (1000, 0.5))]
+    assert hatched(figure("4 right", right, nearer)) is None
     below = at_one_d(5, {0.01: 1, 0.02: 1}) + at_one_d(6, {0.02: 1})
     labels = [text.get_text() for text in figure("4 left", below, caps).legends[0].get_texts()]
     assert not any("paper's" in label or "no classifier" in label for label in labels)
