@@ -29,7 +29,9 @@ quoted = {"5.2": {0: "0.780", 1: "0.865"}, "5.1": ("0.25%", "0.650 ± 0.086", "1
 def main():
     parser = command_line.bare_parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=range(5), metavar="SEED", help="(default: 0 to 4)")
-    parser.add_argument("--lr", type=float, default=0.01, metavar="", help="of Section 5.2 (default: 0.01)")
+    parser.add_argument(
+        "--lr", type=command_line.positive, default=0.01, metavar="", help="of Section 5.2 (default: 0.01)"
+    )
     args = parser.parse_args()
     section_5_2(args.seeds, args.lr)
     section_5_1(args.seeds)

@@ -265,9 +265,10 @@ the first column.
 {claims}
 *Bias and box*: the trained bias and, in Figure 4, the clipping to [0, 1] of the authors' scripts. *Norm 1*: trained on inputs
 scaled as the theorem assumes, as all in Figure 4. *Cap*: the highest robust accuracy that any classifier can have at this d and
-ε; a d is of *high cap* if it is 95% or more at ε√d = 4. *T*: the most epochs. An asterisk: T cut off a run that decides. Exponents of ε and V are fitted at each level that three or
-more d or m pass. The smallest balls cannot learn, whatever the attack: at V = 0.05 clean training in them loses as much
-([docs/sensitivity.md](../docs/sensitivity.md)). We did not compare the heights of the paper's curves, which it does not print.
+ε; a d is of *high cap* if it is 95% or more at ε√d = 4. *T*: the most epochs. An asterisk: T cut off a run that decides.
+Exponents of ε and V are fitted at each level that three or more d or m pass. The smallest balls cannot learn, whatever the
+attack: at V = 0.05 clean training in them loses as much ([docs/sensitivity.md](../docs/sensitivity.md)). We did not compare the
+heights of the paper's curves, which it does not print.
 
 ## Exponents in d (Figure 2)
 
