@@ -275,9 +275,7 @@ def test_claims_md_is_what_our_rows_say_in_any_order_and_the_readme_has_its_main
     experiments, theory = (Counter(word.split(";")[0] for word in own) for own in words)
     biased = Counter(word.split("bias and box: ")[-1] for word in words[0])
     readme = " ".join(readme.split())
-    first = (
-        "Of {total} statements judged by its experiments {yes} hold, {likely} likely hold, {no} do not, and {open} are open"
-    )
+    first = "Of {total} statements judged by its experiments {yes} hold, {likely} likely hold, {no} do not, and {open} are open"
     assert first.format(total=experiments.total(), **experiments) in readme
     assert "scripts {yes} hold, {likely} likely hold, {no} do not, and {open} are open".format(**biased) in readme
     assert "Of {total} on its theory {yes} hold and {no} do not".format(total=theory.total(), **theory) in readme
