@@ -26,7 +26,6 @@ from common import (
 )
 from lib import RunError, command_line, finite, guard
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
-from lib.groups import DATA
 from lib.progress import Progress
 from lib.results import CURVES, Results, append_row, code_version, data_in_words, ended_by_T, numbers
 
@@ -79,8 +78,7 @@ def train_and_attack(script: str, args: argparse.Namespace, C0: float, V: float)
     with checkpoint.exclusive():
         if not results.missing([config], force=args.force, saving=bool(args.save_dir)):
             return
-        data = {name: getattr(args, name) for name in (*DATA, "size", "seed", "data_dir", "device")}
-        digits = load_digits(**data, normalize=True)
+        digits = load_digits(**command_line.data_options(args), normalize=True)
         config["d"] = digits.train_x.shape[1]
         net = TwoLayerNet(config["d"], width=args.width, seed=args.seed, bias=args.bias).to(args.device)
         attacked_by = {"attack": ATTACKS[args.attack], "eps": args.eps, "atk_iters": args.atk_iters, "box": args.box}

@@ -26,7 +26,6 @@ from common import (
 )
 from lib import RunError, command_line, finite, guard, sgd_kernels
 from lib.checkpoint import NO_CHECKPOINT, Checkpoint, Clock
-from lib.groups import DATA
 from lib.progress import Progress
 from lib.results import CURVES, Results, append_row, code_version, data_in_words, ended_by_T, numbers
 
@@ -59,8 +58,7 @@ def main():
         missing = results.missing(configs, force=args.force, saving=bool(args.save_dir))
         if not missing:
             return
-        data = {name: getattr(args, name) for name in (*DATA, "size", "seed", "data_dir", "device")}
-        digits = load_digits(**data, normalize=args.normalize)
+        digits = load_digits(**command_line.data_options(args), normalize=args.normalize)
         for config in configs:
             config["d"] = digits.train_x.shape[1]
         net = TwoLayerNet(configs[0]["d"], width=args.width, seed=args.seed, bias=args.bias).to(args.device)

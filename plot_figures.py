@@ -111,13 +111,7 @@ PANELS = [
     ("smallest flipping step", itemgetter("rel_delta_mean"), r"$\|\delta\|\,/\,\|x\|$", -0.5, r"$c\,/\sqrt{d}$"),
     ("gradient", itemgetter("grad_norm_mean"), r"$\|\nabla f\|$", 0.5, r"$c\,\sqrt{d}$"),
     ("step size", itemgetter("eta_mean"), r"$|\eta|$", -1.0, r"$c\,/\,d$"),
-    (
-        "added: step size at $x/\\|x\\|$",
-        eta_at_norm_1,
-        r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$",
-        -1.0,
-        r"$c\,/\,d$",
-    ),
+    (r"added: step size at $x/\|x\|$", eta_at_norm_1, r"$(\|\delta\|\,/\,\|x\|)\,/\,\|\nabla f\|$", -1.0, r"$c\,/\,d$"),
 ]
 LEARNING = {"train_loss": "training loss", "train_robust_acc": "robust training accuracy", "test_acc": "test accuracy"}
 LEARNING |= {"deviation_over_V": "deviation / $V$"}
@@ -576,8 +570,7 @@ def draw_map(ax, rows, horizontal, vertical, falls):
 
 def mean_crossing(rows: list[dict], vertical: str, falls: bool, level: float) -> float:
     """Where robust accuracy passes the level, in the column vertical of the rows: mean of the known places, or NaN."""
-    found = crossings(rows, vertical, falls, level).values()
-    known = [one.place for one in found if math.isfinite(one.place)]
+    known = claims.known_places(crossings(rows, vertical, falls, level))
     return np.mean(known) if known else np.nan
 
 

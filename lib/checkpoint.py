@@ -103,7 +103,7 @@ class Checkpoint:
     def restore(self, run: SimpleNamespace, data: Iterable[torch.Tensor], fits=lambda saved: True) -> float:
         """Give run the state that was saved, its tensors in place, if there is one; returns the seconds until then.
 
-        From now on signals wait until the next `save_if_due`, which comes with the next step or epoch, or until `exclusive` ends.
+        From now on signals wait until the next `save_if_due`, at the next step or epoch, or until `exclusive` ends.
         data: the tensors trained on. A file that is damaged, is another run's or PyTorch's or of other data, has other
         names or shapes than run has, or a state, a dict, that does not fit, is set aside with a warning. Raises RunError
         where the file cannot be read now.

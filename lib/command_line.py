@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lib import RunError, signals
 from lib.files import check_folder
+from lib.groups import DATA
 from lib.mnist import DATA_DIR, DATASETS
 from lib.progress import note
 from lib.results import SCRIPTS, belongs, configuration_columns
@@ -125,6 +126,11 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     if args.width < 2000 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     return args
+
+
+def data_options(args: argparse.Namespace) -> dict:
+    """The options that `common.load_digits` takes, but for normalize, which each script decides."""
+    return {name: getattr(args, name) for name in (*DATA, "size", "seed", "data_dir", "device")}
 
 
 def configuration(args: argparse.Namespace, columns: list[str], C0: float, V: float) -> dict:

@@ -156,7 +156,8 @@ def crossings(rows: list[dict], vertical: str, falls: bool, level: float) -> dic
 def crossing(runs: list[tuple], falls: bool, level: float) -> Crossing:
     """Where one seed's robust accuracy first falls, or rises, past the level; runs has ε or V, in any unit, and accuracy.
 
-    The place is NaN between runs more than a factor of 2 apart, and where it does not pass: after the last or before the first.
+    The place is NaN between runs more than a factor of 2 apart, and where it does not pass, but may after the last run or before
+    the first.
     """
     runs = sorted(runs)
     for (low, before), (high, after) in itertools.pairwise(runs):

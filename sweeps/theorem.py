@@ -4,6 +4,8 @@ Prints the commands of the networks on which figures/theorem.png tests Sections 
 networks, on inputs of norm 1, which go to saved/theorem/. Five of them have m >= d^2.4, as the theorem asks.
 """
 
+import itertools
+
 
 def runs():
     """The runs as (script, options), in the order they are printed in: the longest first."""
@@ -16,14 +18,9 @@ def runs():
     ]:
         options = {"width": width, "size": size, "C0": 10, "eps": eps, "T": 20, "atk_iters": 10, "seed": seed} | there
         yield "advtrain.py", options | {"out": "saved/theorem/advtrain.csv"}
-    trained = (
-        (1000, sizes, [10, 20], 0),
-        (1000, sizes, [10, 20], 1),
-        (10000, sizes, [10, 20], 0),
-        (100000, sizes[:2], [10], 0),
-    )
-    for width, some, C0, seed in trained:
-        for size in some:
+    trained = (1000, sizes, [10, 20], (0, 1)), (10000, sizes, [10, 20], (0,)), (100000, sizes[:2], [10], (0,))
+    for width, some, C0, seeds in trained:
+        for seed, size in itertools.product(seeds, some):
             options = {"normalize": True, "width": width, "size": size, "C0": C0, "seed": seed} | there
             yield "ntk_normal.py", options | {"out": "saved/theorem/ntk_normal.csv"}
 
